@@ -8,7 +8,7 @@ from torch import Tensor
 
 from impasto.augmentations import Augmentation, rotate90, rotation
 from impasto.augmentations._resampling import pixel_places
-from impasto.objectives._told_augmentation import places
+from impasto.objectives._augmentation_labels import affine_maps
 from impasto.registry import module_names
 
 HEIGHT, WIDTH = 64, 48
@@ -31,7 +31,7 @@ def test_told_rotations_keep_distances() -> None:
     angle = torch.tensor([0.3, 1.2, -2.0])
     values = torch.zeros(3, 9)
     values[:, 3], values[:, 4] = angle.cos() - 1, angle.sin()
-    linear = places(values, HEIGHT / WIDTH)[:, :, :2]
+    linear = affine_maps(values, HEIGHT / WIDTH)[:, :, :2]
     units = torch.diag(torch.tensor([WIDTH / 2, HEIGHT / 2]))
     in_pixels = units @ linear @ units.inverse()
     torch.testing.assert_close(in_pixels @ in_pixels.mT, torch.eye(2).expand(3, 2, 2))

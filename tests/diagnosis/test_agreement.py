@@ -169,7 +169,7 @@ def test_a_hinge_run_that_is_lost_is_lost_to_the_doctor_and_to_the_report(tmp_pa
     told = [event for row in rows for event in doctor.look(row)]
     assert [event["symptom"] for event in told] == ["discriminator wins"]
     assert "99% of the real and 99% of the generated" in told[0]["words"]
-    assert doctor.in_short(()) == ["doctor: not passed by the end: discriminator wins"]
+    assert doctor.closing_lines(()) == ["doctor: not passed by the end: discriminator wins"]
     run = run_of(tmp_path / "run", rows, config)
     (finding,) = run_findings(read_record(run))
     assert (finding.kind, finding.sentence) == ("discriminator wins", told[0]["words"])

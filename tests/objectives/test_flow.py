@@ -11,7 +11,7 @@ from torch import Tensor
 from impasto.config import TermConfig
 from impasto.errors import ImpastoError
 from impasto.objectives import Objective, StepInputs
-from impasto.objectives._told_augmentation import augmented, places
+from impasto.objectives._augmentation_labels import affine_maps, augment_with_labels
 from impasto.objectives.flow import generator_loss, weights
 from tests.helpers.judgements import judged_inputs
 
@@ -144,7 +144,7 @@ def values(**changes: float) -> Tensor:
 
 
 def linear(**changes: float) -> Tensor:
-    return places(values(**changes))[0, :, :2]
+    return affine_maps(values(**changes))[0, :, :2]
 
 
 def matrix(*rows: list[float]) -> Tensor:
@@ -165,16 +165,16 @@ def test_what_each_value_does() -> None:
     # Along the diagonal: the exponential of -ln 2 times [[0, 1], [1, 0]].
     exponential = torch.linalg.matrix_exp(-math.log(2) * matrix([0, 1], [1, 0]))
     torch.testing.assert_close(linear(b=5), exponential)
-    shifted = places(values(right=1, down=-2))[0]
+    shifted = affine_maps(values(right=1, down=-2))[0]
     torch.testing.assert_close(shifted[:, :2], same)
     torch.testing.assert_close(shifted[:, 2], torch.tensor([-0.25, 0.5], dtype=torch.float64))
-    torch.testing.assert_close(places(values(right=4, left_right=1))[0, 0, 2].item(), 1.0)
+    torch.testing.assert_close(affine_maps(values(right=4, left_right=1))[0, 0, 2].item(), 1.0)
 
 
 def test_pictures_are_changed_as_their_values_say() -> None:
     torch.manual_seed(0)
     images = torch.randn(600, 3, 8, 8)
-    changed, told = augmented(images, 0.12)
+    changed, told = augment_with_labels(images, 0.12)
     assert changed.shape == images.shape
     assert told.shape == (600, 9)
     same = (told == 0).all(dim=1)

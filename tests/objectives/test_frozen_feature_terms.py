@@ -44,7 +44,7 @@ def test_the_distance_is_that_of_the_metric() -> None:
     """The same distance as evaluations print, computed there in float64 from singular values."""
     fake, real = gaussian(1, 400, 6), gaussian(2, 300, 6)
     moments = frechet.Moments(6, decay=0.9)
-    moments.take_real(real)
+    moments.set_real(real)
     found = moments(fake)
 
     def of(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,7 +58,7 @@ def test_the_distance_is_that_of_the_metric() -> None:
 def test_in_one_dimension_by_hand() -> None:
     """(m - m_r)^2 + (s - s_r)^2, of two generated values and two real ones."""
     moments = frechet.Moments(1, decay=0.5)
-    moments.take_real(torch.tensor([[0.0], [4.0]]))  # mean 2, deviation 2
+    moments.set_real(torch.tensor([[0.0], [4.0]]))  # mean 2, deviation 2
     fake = torch.tensor([[4.0], [6.0]], requires_grad=True)  # mean 5, deviation 1
     found = moments(fake)
     assert found.item() == pytest.approx((5 - 2) ** 2 + (1 - 2) ** 2, rel=1e-5)
@@ -74,7 +74,7 @@ def test_in_one_dimension_by_hand() -> None:
 
 def test_the_average_keeps_its_gradient_and_decays() -> None:
     moments = frechet.Moments(3, decay=0.75)
-    moments.take_real(gaussian(0, 50, 3))
+    moments.set_real(gaussian(0, 50, 3))
     batches = [gaussian(seed, 8, 3) for seed in range(1, 8)]
     for batch in batches:
         moments(batch)
@@ -95,7 +95,7 @@ def test_the_term_is_the_sum_of_logarithms() -> None:
     found = frechet.generator_loss(inputs_of(fake, real[:2]), memory, **options)
     squares = [images.view(-1, 3, 8, 2, 8, 2).mean((3, 5)).flatten(1) for images in (fake, real)]
     by_hand = frechet.Moments(192, 0.9)
-    by_hand.take_real(squares[1])
+    by_hand.set_real(squares[1])
     assert found.item() == pytest.approx(math.log(by_hand(squares[0]).item() + 0.01), rel=1e-4)
 
 
@@ -134,7 +134,10 @@ def test_no_force_across_classes() -> None:
     reals = torch.tensor([[1.0, 0.0], [9.0, 9.0]])
     labels = torch.tensor([[0.0], [1.0]])
     others = torch.tensor([[0.0, 1.0], [7.0, 7.0]])
-    masks = (drift.alike(labels, labels), drift.alike(labels, torch.tensor([[0.0], [0.0]])))
+    masks = (
+        drift.same_classes(labels, labels),
+        drift.same_classes(labels, torch.tensor([[0.0], [0.0]])),
+    )
     found = drift.force(generated, others, reals, masks, 0.2)
     assert found[1].tolist() == [0.0, 0.0]  # no real picture of its class
     assert found[0].abs().sum() > 0
@@ -142,7 +145,7 @@ def test_no_force_across_classes() -> None:
 
 def test_the_queue_keeps_the_newest_of_each_batch() -> None:
     memory = drift.Memory(resolution=32, label_sizes=(3,), radii=(0.1,), queue=5, read_at=32)
-    assert not drift.alike(torch.tensor([[1.0, 0.0]]), memory.labels).any()
+    assert not drift.same_classes(torch.tensor([[1.0, 0.0]]), memory.labels).any()
     for number in range(3):
         features = [torch.full((2, each.shape[1]), float(number)) for each in memory.queued()]
         memory.push(features, torch.tensor([[number, 0], [number, 0]]))

@@ -21,7 +21,7 @@ from impasto.sampling.tensors import read_tensors
 from impasto.settings import change
 from impasto.training import encoding, resume, train
 from impasto.training.encoded_pictures import EncodedPictures
-from impasto.training.encoding import encoded, with_scale
+from impasto.training.encoding import load_latents, with_scale
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import read_run
 from impasto.training.session import Session
@@ -185,7 +185,7 @@ def test_larger_pictures_are_averaged_before(weights: dict[str, Any], labelled: 
     whole = {"network": "flow", "body": "transformer", "patch": 1}
     settings = {"resolution": 16, "training__mirror": False, "generator": whole}
     config = settled(on_latents(weights, **settings), labelled)
-    latents = encoded(config, labelled, CPU).read(np.array([5]))
+    latents = load_latents(config, labelled, CPU).read(np.array([5]))
     assert latents.shape == (1, 1, 4, 2, 2)
     pixels = labelled.images(labelled.train_indices[[5]]).astype(np.float32)
     means = pixels.reshape(1, 16, 2, 16, 2, 3).mean(axis=(2, 4)) / 127.5 - 1
@@ -208,9 +208,9 @@ def test_encoding_goes_on_where_it_stopped_and_mends_what_is_damaged(
 
     monkeypatch.setattr(encoding, "_encode", counted)
     with pytest.raises(StoppedError, match="of 12 of 27 pictures are kept, and the same command"):
-        encoded(config, labelled, CPU)
+        load_latents(config, labelled, CPU)
     assert len(files_of(cache)) == 3
-    encoded(config, labelled, CPU)
+    load_latents(config, labelled, CPU)
     assert [row for rows in made[:3] + made[4:] for row in rows] == labelled.train_indices.tolist()
     whole = files_of(cache)
     assert len(whole) == 7
@@ -221,7 +221,7 @@ def test_encoding_goes_on_where_it_stopped_and_mends_what_is_damaged(
     content[-3] ^= 1
     another.write_bytes(content)
     third.unlink()
-    encoded(config, labelled, CPU)
+    load_latents(config, labelled, CPU)
     assert len(made) == 3
     assert files_of(cache) == whole
 
@@ -248,10 +248,10 @@ def test_processes_that_encode_at_once_encode_once(
     monkeypatch.setattr(encoding, "_encode", slow)
     monkeypatch.setattr("impasto.training.encoding.time.sleep", lambda _: go_on.set())
     # A lock is of an open file, so threads stand for processes here.
-    first = threading.Thread(target=encoded, args=(config, labelled, CPU))
+    first = threading.Thread(target=load_latents, args=(config, labelled, CPU))
     first.start()
     assert begun.wait(60)
-    latents = encoded(config, labelled, CPU)
+    latents = load_latents(config, labelled, CPU)
     first.join()
     assert latents.count == 27
     assert sum(parts) == 27

@@ -81,7 +81,7 @@ def test_other_errors_are_no_lack_of_memory(tiny: Collection) -> None:
     session = Session(resolve(small(), tiny), tiny, CPU)
     with (
         pytest.raises(RuntimeError, match="sizes differ"),
-        memory.memory_told(session.config, (), CPU),
+        memory.explain_out_of_memory(session.config, (), CPU),
     ):
         raise RuntimeError("sizes differ")
     assert lacks_memory(torch.OutOfMemoryError("CUDA out of memory."))

@@ -128,15 +128,15 @@ def test_classes_by_square_root(labelled: Collection) -> None:
 
 
 def test_how_often_classes_are_shown_in_words(labelled: Collection) -> None:
-    by_root = session(labelled, balance_by="square_root").pictures.shown_in_words()
+    by_root = session(labelled, balance_by="square_root").pictures.order_line()
     assert by_root.startswith(
         "each genre is shown by the square root of its pictures: 4 of them, from"
     )
     assert "landscape (" in by_root
-    equal = session(labelled).pictures.shown_in_words()
+    equal = session(labelled).pictures.order_line()
     assert equal.startswith("each genre is shown equally often: 4 of them, from")
     assert "25.00% of what is shown" in equal
-    natural = session(labelled, balance=None).pictures.shown_in_words()
+    natural = session(labelled, balance=None).pictures.order_line()
     assert natural.startswith("each picture is shown once an epoch: 3 genre classes of ")
     assert natural.endswith(" unknown")
     assert session(labelled, balance=None).pictures.classes_shown() == []
@@ -160,7 +160,7 @@ def test_the_sizes_of_classes_in_words(counts: tuple[int, ...], words: str) -> N
         rows=range(sum(counts) + unknown),
         order=None,
     )
-    told = TrainingPictures.shown_in_words(pictures)
+    told = TrainingPictures.order_line(pictures)
     assert told == f"each picture is shown once an epoch: {words}"
 
 

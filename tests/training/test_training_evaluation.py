@@ -261,7 +261,7 @@ def test_with_copying_only_training_ends_where_it_copies(
     tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From 48 images on more is copied than chance explains, so from 56 on in two evaluations."""
-    scored = TrainingEvaluator._noted
+    scored = TrainingEvaluator._record_scores
 
     def noted(self: TrainingEvaluator, run: Path, found: Any, rows: Any) -> dict[str, float]:
         rows = list(rows)
@@ -273,7 +273,7 @@ def test_with_copying_only_training_ends_where_it_copies(
         scores = scored(self, run, [row], rows)
         return {**scores, SMOOTHED_KID: 0.1 if row.subject.images_seen == 16 else 0.2}
 
-    monkeypatch.setattr(TrainingEvaluator, "_noted", noted)
+    monkeypatch.setattr(TrainingEvaluator, "_record_scores", noted)
     patience: dict[str, Any] = {
         "evaluation__every": 8,
         "evaluation__pictures": 8,

@@ -197,14 +197,18 @@ class Objective:
         )
 
     def prepare_memory(self, pictures: Callable[[], Iterator[Tensor]]) -> None:
-        """Let memories take in the training pictures; see the module's text."""
+        """Call `prepare` of the memories that have it; see the module's docstring.
+
+        Args:
+            pictures: gives an iterator over the training pictures, in batches [b, 3, H, W] in [-1, 1].
+        """
         for memory in self.memory.children():
             prepare = getattr(memory, "prepare", None)
             if prepare is not None:
                 prepare(pictures)
 
     def score(self, realness: Tensor) -> Tensor:
-        """The value that is logged of the discriminator's output, by the adversarial term."""
+        """The adversarial term's score of realness [B, N], as it is logged; the same shape."""
         assert self._adversarial is not None
         value: Tensor = self._adversarial.score(realness)
         return value

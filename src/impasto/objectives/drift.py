@@ -21,8 +21,9 @@ from impasto.objectives import StepInputs
 from impasto.resolution import Resolution
 
 _EMPTY = -2
-"""The label of a place in the queue that holds nothing yet; no image has it."""
+"""The label of an empty place in the queue; no image has it."""
 _MASKED = -1e9
+"""Logit of pairs that do not act on each other, so that the softmax gives them 0."""
 
 
 def force(
@@ -34,11 +35,11 @@ def force(
         moved: features [N, D] of the generated images.
         others: [M, D] of generated images that repel them.
         reals: [R, D] of real images that attract them.
-        masks: bool [N, M] and [N, R]: which act on which.
-        radius: how far the force reaches, in mean distances.
+        masks: bool [N, M] and [N, R]: which images repel, and which attract, each generated image.
+        radius: temperature of the softmax over distances, in mean distances: the range of the force.
 
     Returns:
-        [N, D]; zero for an image without one that attracts or one that repels it.
+        [N, D]; zero for an image that no image attracts, or that no image repels.
     """
     targets, mask = torch.cat([others, reals]), torch.cat(masks, dim=1)
     apart = torch.cdist(moved, targets)
@@ -58,8 +59,8 @@ def force(
     return pull / pull.square().mean().sqrt().clamp_min(1e-12)
 
 
-def alike(labels: Tensor, others: Tensor) -> Tensor:
-    """Which have the same classes in all fields, bool [N, M], of labels [N, F] and [M, F]."""
+def same_classes(labels: Tensor, others: Tensor) -> Tensor:
+    """Which pairs have the same class in every field: bool [N, M] for labels [N, F] and [M, F]."""
     return (labels[:, None] == others[None]).all(dim=2)
 
 
@@ -113,7 +114,7 @@ def generator_loss(
     Args:
         inputs: of the step.
         memory: features of earlier generated images.
-        radii: how far forces reach, in mean distances.
+        radii: temperatures of the forces, see `force`, in mean distances.
         queue: number of earlier generated images that repel.
         read_at: side in pixels at which Lite0 reads images.
     """
@@ -126,7 +127,7 @@ def generator_loss(
     real_labels = nn.functional.pad(inputs.real_labels.float(), (0, 1))
     others = torch.cat([labels, memory.labels])
     itself = torch.eye(len(labels), len(others), dtype=torch.bool, device=labels.device)
-    masks = (alike(labels, others) & ~itself, alike(labels, real_labels))
+    masks = (same_classes(labels, others) & ~itself, same_classes(labels, real_labels))
     losses = []
     for fake, real, earlier in zip(fakes, reals, memory.queued(), strict=True):
         # A mean distance of the root of the number of values, as in the source.

@@ -2,8 +2,8 @@
 
 For generators that denoise (network `flow`). Real pictures x are mixed with noise e to t x + (1 - t) e
 at random times t, where 0 is noise and 1 the picture; see `networks/_ode.py`. The logit of t is
-normally distributed. `weighting` says how much a time counts, in terms of s = (1 - t) / t, the noise
-level:
+normally distributed. `weighting` is the weight of the error at a time, in terms of the noise level
+s = (1 - t) / t:
 
 - `velocity`: 1 / max(1 - t, 0.05)^2, so that the loss is the error of the velocity (JiT: Li and He
   2025, arXiv:2511.13720, equation 6 and appendix). Theirs are times of mean -0.8 and deviation 0.8.
@@ -13,7 +13,7 @@ level:
 - `soft_min_snr`: 1 / (s^2 + d^2), which counts little noise less (Crowson et al. 2024,
   arXiv:2401.11605).
 
-Generated pictures are not looked at, so none are made.
+The loss does not use generated pictures, so training makes none.
 """
 
 from typing import Literal
@@ -25,7 +25,7 @@ from impasto.config import Finite, Positive, Share
 from impasto.errors import ImpastoError
 from impasto.networks.flow import SIGMA_DATA
 from impasto.objectives import StepInputs
-from impasto.objectives._told_augmentation import augmented
+from impasto.objectives._augmentation_labels import augment_with_labels
 
 USES_FAKES = False
 
@@ -33,7 +33,7 @@ Weighting = Literal["velocity", "edm", "soft_min_snr"]
 
 
 def weights(time: Tensor, weighting: Weighting) -> Tensor:
-    """How much the error at each time counts."""
+    """The weight of the error at each time: [B] for times [B] in (0, 1)."""
     if weighting == "velocity":
         return (1 - time).clamp(min=0.05) ** -2
     noise, picture = (1 - time) ** 2, (SIGMA_DATA * time) ** 2
@@ -57,8 +57,9 @@ def generator_loss(
         weighting: see above.
         time_mean: mean of the logit of t.
         time_deviation: standard deviation of the logit of t.
-        augment: probability of each kind of change to a picture that the denoiser is told of: mirrored,
-            scaled, rotated, stretched, shifted. It never makes such pictures itself.
+        augment: probability of each kind of augmentation (mirroring, scaling, rotation, stretching,
+            shifting), 0 to 1. The denoiser gets them as labels, so that it does not make such pictures
+            when sampling.
 
     Raises:
         ImpastoError: the generator does not denoise, or latents of an autoencoder are to be augmented.
@@ -73,7 +74,9 @@ def generator_loss(
             "objective.flow.augment changes pictures, and with an autoencoder the generator learns from "
             "latents: set it to 0; training.mirror does encode mirrored pictures"
         )
-    images, values = (inputs.real, None) if augment == 0 else augmented(inputs.real, augment)
+    images, values = (
+        (inputs.real, None) if augment == 0 else augment_with_labels(inputs.real, augment)
+    )
     logits = time_mean + time_deviation * torch.randn(len(images), device=images.device)
     time = logits.sigmoid()
     t = time[:, None, None, None]

@@ -82,7 +82,7 @@ class Moments(nn.Module):
         self.register_buffer("real_root", torch.zeros(width, width))
 
     @torch.no_grad()
-    def take_real(self, features: Tensor) -> None:
+    def set_real(self, features: Tensor) -> None:
         """Set the moments of real images from features [N, D]."""
         features = features.double().cpu()
         mean = features.mean(0)
@@ -144,7 +144,7 @@ class Memory(nn.Module):
             for name, features in self.features(images).items():
                 found[name].append(features)
         for name, parts in found.items():
-            self.moments[name].take_real(torch.cat(parts))  # type: ignore[operator]
+            self.moments[name].set_real(torch.cat(parts))  # type: ignore[operator]
 
 
 def generator_loss(

@@ -3,11 +3,10 @@
     checkpoints/000000012288/
         generator.safetensors, model.json    the averaged generator, a model folder of its own
         discriminator.safetensors            the discriminator, part of that model
-        state.safetensors, state.json        the generator, both optimisers, the clock, how often
-                                             to augment where that adapts itself, and what the
-                                             doctor did
+        state.safetensors, state.json        the generator, both optimisers, the clock, the state of
+                                             adaptive augmentation, and the doctor's interventions
 
-Random states are not kept because there are none to keep: torch is seeded for every portion of a
+There are no random states to save: torch is seeded for every portion of a
 batch from the run's seed and the numbers of step, update and portion (`portions.py`), and the order of
 pictures is a function of the clock.
 """
@@ -41,13 +40,13 @@ from impasto.training.state import TrainState
 STATE_FILE = "state.safetensors"
 STATE_RECORD = "state.json"
 _FILES = {WEIGHTS_FILE, DISCRIMINATOR_FILE, MODEL_FILE, STATE_FILE, STATE_RECORD}
-"""All that training writes."""
+"""The files of a checkpoint that training writes; others were added by the user, such as favourites."""
 _TAKEN_BACK = "taken-back"
 
 
 class StateRecord(Config):
-    """What `state.json` holds: the clock, the doctor's interventions, and the digest of what lies
-    beside it."""
+    """The contents of `state.json`: the clock, the doctor's interventions, and the digest of
+    `state.safetensors`."""
 
     format: Literal[1] = 1
     images_seen: int
@@ -87,11 +86,11 @@ def _restore_optimiser(
 
 
 def save(run: Path, state: TrainState, model: ModelRecord) -> Path:
-    """Write a checkpoint of this moment; gives its folder. Nothing is written twice.
+    """Write a checkpoint of the current state, unless there is one of it already; returns its folder.
 
     Raises:
-        ImpastoError: it cannot be written; the checkpoints before it are untouched.
-        DivergedError: the weights are no longer finite, which no checkpoint should hold.
+        ImpastoError: it cannot be written; earlier checkpoints are untouched.
+        DivergedError: weights are not finite; no checkpoint is written then.
     """
     folder = run / "checkpoints" / f"{state.images_seen:012d}"
     if folder.exists():
@@ -122,12 +121,14 @@ def save(run: Path, state: TrainState, model: ModelRecord) -> Path:
 
 
 def go_back(run: Path, folder: Path, interventions: Sequence[Intervention]) -> list[Path]:
-    """Make `folder` the newest checkpoint, from which the run goes on after these interventions. Later
-    ones are removed; those in whose folder somebody has kept something, such as favourites, become
-    models in `RUN/taken-back`, which are given.
+    """Make `folder` the newest checkpoint, with these interventions in its record.
 
-    Killed before it is done, the run goes on from one of those that were in its way, and comes here
-    again.
+    Later checkpoints are removed. Those to which the user has added files, such as favourites, become
+    models in `RUN/taken-back` instead. If the process is killed on the way, the run resumes from a later
+    checkpoint that is still there, diverges again and gets here again.
+
+    Returns:
+        The folders of these models.
 
     Raises:
         ImpastoError: it is damaged, or cannot be written.
@@ -147,7 +148,8 @@ def go_back(run: Path, folder: Path, interventions: Sequence[Intervention]) -> l
 
 
 def _take_back(run: Path, folder: Path) -> Path:
-    """Move a checkpoint to where the run does not go on from it; gives its place, as a model."""
+    """Move a checkpoint to `RUN/taken-back`, as a model that the run does not resume from; returns its
+    folder."""
     run.joinpath(_TAKEN_BACK).mkdir(exist_ok=True)
     place = run / _TAKEN_BACK / folder.name
     times = 1
@@ -171,7 +173,7 @@ class Checkpoint:
     average: dict[str, Tensor]
     discriminator: dict[str, Tensor]
     advice: str
-    """What to do if it is of no use."""
+    """What the user can do if it is damaged or does not fit: a clause for error messages."""
 
     @classmethod
     def read(cls, folder: Path) -> "Checkpoint":
@@ -232,13 +234,21 @@ def prune(
     interval: int,
     best: Collection[int] = (),
 ) -> None:
-    """Remove checkpoints but for the newest few, every n-th scheduled one, those of the moments
-    `best`, in images seen, and those in whose folder somebody has kept something, such as favourites:
-    these can be painted by no other weights. Those that are held (`asking.py`) stay for a while.
+    """Remove the checkpoints of a run that are not to be kept.
 
-    A checkpoint is the n-th by its place in images, not by counting folders, so that interrupting
-    a run changes nothing in what is kept. Of scheduled ones the newest few stay too, for the doctor
-    goes back to no other.
+    Kept are the newest, every n-th scheduled one, the best, those to which the user has added files
+    (favourites need the very weights that painted them), and for a while those that are held
+    (`asking.py`). The newest scheduled ones stay too, because the doctor goes back to these only.
+
+    A checkpoint is the n-th by the images seen, not by counting folders, so interrupting a run does not
+    change which ones are kept.
+
+    Args:
+        run: the run's folder.
+        keep_newest: how many of the newest checkpoints, and of the newest scheduled ones, stay.
+        keep_every: every so many-th scheduled one stays; None: none but for the other reasons.
+        interval: images between two scheduled checkpoints.
+        best: images seen at the best checkpoints.
     """
     folders, planned = checkpoint_folders(run), scheduled(run, interval)
     kept = {*folders[-keep_newest:], *planned[-keep_newest:]}
@@ -255,14 +265,14 @@ def prune(
 
 
 def _has_more(folder: Path) -> bool:
-    """Whether there are files in it that training did not write."""
+    """Whether the user has added files to a checkpoint's folder."""
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     return bool(names - _FILES)
 
 
 def scheduled(run: Path, interval: int) -> list[Path]:
-    """The first checkpoint of each interval, and one of the very beginning, oldest first: those that
-    a run writes by itself, and not because somebody stopped it."""
+    """The checkpoints that a run writes on schedule, not because it was stopped, oldest first: the first
+    of each interval, and one of 0 images if there is any."""
     first: dict[int, Path] = {}
     for folder in checkpoint_folders(run):
         first.setdefault(int(folder.name) // interval, folder)
@@ -270,7 +280,7 @@ def scheduled(run: Path, interval: int) -> list[Path]:
 
 
 def _remove(folder: Path) -> None:
-    # Out of sight first: a removal that is interrupted must not leave half a checkpoint.
+    # Renamed first, so that an interrupted removal does not leave half a checkpoint.
     doomed = folder.with_name(f".{folder.name}.removed")
     folder.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)

@@ -31,7 +31,7 @@ FLAGSHIP = "flagship_"
 """The default recipes have this name and a side in pixels."""
 USUAL_SIDE = 64
 READ = ("read_at", "crop")
-"""Settings of what a discriminator reads of a picture, which its weights do not depend on."""
+"""Settings of the size at which a discriminator reads pictures; its weights do not depend on them."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,13 @@ def choose(
         by_name = recipe is not None
         recipe = choose_recipe(recipe, data, model, changes.get("resolution"))
         base = load_recipe(recipe)()
-        if not by_name and model is not None and _alike(model.recipe, recipe):
+        if not by_name and model is not None and _same_family(model.recipe, recipe):
             own = model
-    own = _needed(model, base) if base.from_model else own
+    own = _require_model(model, base) if base.from_model else own
     text = load_recipe(base.recipe).__doc__ or "" if base.recipe in recipe_names() else ""
     config = configure(
         base,
-        {**_rectangles(recipe, base, data, changes, by_name=by_name), **changes},
+        {**_rectangle_size(recipe, base, data, changes, by_name=by_name), **changes},
         labels=comma_separated(labels) if isinstance(labels, str) else labels,
         images=None if images is None else parse_count(images),
         seed=seed,
@@ -129,17 +129,17 @@ def choose(
     if isinstance(recipe, str):
         config = _with_buckets(config, collection, changes)
     if own is not None:
-        config = known_labels(config, own, collection)
+        config = without_missing_labels(config, own, collection)
         _check_guidance(config, own)
     return TrainingChoice(config, collection, text, by_name)
 
 
-def _alike(recipe: str, other: str) -> bool:
+def _same_family(recipe: str, other: str) -> bool:
     """Whether two recipes are the same or both flagships."""
     return recipe == other or (recipe.startswith(FLAGSHIP) and other.startswith(FLAGSHIP))
 
 
-def _needed(model: ModelRecord | None, config: RunConfig) -> ModelRecord:
+def _require_model(model: ModelRecord | None, config: RunConfig) -> ModelRecord:
     """The model that a config with `from_model` goes on from.
 
     Raises:
@@ -152,7 +152,7 @@ def _needed(model: ModelRecord | None, config: RunConfig) -> ModelRecord:
     return model
 
 
-def _rectangles(
+def _rectangle_size(
     recipe: str | RunConfig,
     base: RunConfig,
     data: str | Path | Collection | None,
@@ -160,11 +160,11 @@ def _rectangles(
     *,
     by_name: bool,
 ) -> dict[str, str]:
-    """The setting of the resolution for a flagship that is trained on a collection of rectangles, or a
-    recipe that learns all sizes of one in buckets.
+    """The change of `resolution` for a collection of rectangles: for the flagship that is chosen without
+    a name, and for recipes that train on all buckets. Empty for others.
 
     Raises:
-        ImpastoError: the recipe was named, and makes squares.
+        ImpastoError: the user named a recipe that makes squares, and chose no resolution.
     """
     packed = [size for size in _resolutions(data) if isinstance(size, Size)]
     if isinstance(recipe, RunConfig) or "resolution" in changes or not packed:
@@ -186,7 +186,8 @@ def _rectangles(
 
 
 def _learns_buckets(config: RunConfig) -> bool:
-    """Whether a config's networks take pictures of several sizes, and nothing else makes one only."""
+    """Whether a config can be trained on several buckets at once: its networks take them, and it has
+    neither a first stage nor an autoencoder."""
     networks = {"generator": config.generator, "discriminator": config.discriminator}
     able = all(
         takes_buckets(network.network, role, network.options)
@@ -199,8 +200,8 @@ def _learns_buckets(config: RunConfig) -> bool:
 def _with_buckets(
     config: RunConfig, collection: Collection, changes: Mapping[str, Any]
 ) -> RunConfig:
-    """The config with all sizes of a collection in buckets that have training pictures, if its networks
-    take them and no size was chosen."""
+    """The config with `buckets` set to all sizes of a bucketed collection that have training pictures.
+    It stays as it is if its networks cannot take them, or if the user chose a size."""
     chosen = changes.keys() & {"buckets", "resolution"}
     if chosen or not collection.bucketed or not _learns_buckets(config):
         return config
@@ -214,7 +215,7 @@ def _with_buckets(
 
 
 def _resolutions(data: str | Path | Collection | None) -> tuple[Resolution, ...]:
-    """The resolutions of a collection; none of what is no collection yet."""
+    """The resolutions of a collection; none if it is not packed yet."""
     if isinstance(data, Collection):
         return data.resolutions
     if data is None or str(data) == "masters":
@@ -224,8 +225,8 @@ def _resolutions(data: str | Path | Collection | None) -> tuple[Resolution, ...]
 
 
 def at_side(packed: Resolution, side: int) -> Resolution | None:
-    """The size that pictures are averaged down to for a recipe of this side: of rectangles the one with
-    about as many pixels. None: they cannot be averaged down to it."""
+    """The size to which pictures are averaged down for a recipe of this side. For rectangles it is the
+    size with about as many pixels as the square. None: the sides are no multiples of it."""
     if isinstance(packed, int):
         return None if packed % side else side
     factor = square_of(packed) // side
@@ -236,14 +237,24 @@ def at_side(packed: Resolution, side: int) -> Resolution | None:
 
 
 def nearest_size(packed: Sequence[Resolution], wanted: Resolution) -> Resolution:
-    """The size with about as many pixels as a recipe's pictures have that those packed at one of these
-    sizes can be averaged down to; else the last of these sizes."""
+    """The size at which to train a recipe on pictures of these sizes.
+
+    It is the last of them, averaged down to about as many pixels as the recipe's pictures have, or that
+    size itself where this is impossible.
+
+    Args:
+        packed: sizes of the collection.
+        wanted: size of the recipe's pictures.
+    """
     return [at_side(each, square_of(wanted)) or each for each in packed][-1]
 
 
 def _check_guidance(config: RunConfig, model: ModelRecord) -> None:
-    """Raises: ImpastoError: guidance of a config that goes on from a model which never learned pictures
-    without labels."""
+    """Check that a model that is continued with guidance has learned pictures without labels.
+
+    Raises:
+        ImpastoError: it has not.
+    """
     guided = bool(config.labels) and config.generator.options.get("guidance", 1) != 1
     if config.from_model and guided and not (model.learned_without_labels or hides_labels(config)):
         raise ImpastoError(
@@ -308,12 +319,14 @@ def default_recipe(
     return f"{FLAGSHIP}{max(fitting, default=USUAL_SIDE)}"
 
 
-def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
-    """A config with the model's networks, resolution, latent and labels. A flagship of another size
-    keeps its own resolution and what its discriminator reads of a picture; for `from_model` see
-    `_going_on`."""
+def adapt_to_model(config: RunConfig, model: ModelRecord) -> RunConfig:
+    """A config with the model's networks, resolution, latent and labels.
+
+    A flagship of another size keeps its own resolution and the size at which its discriminator reads
+    pictures (`READ`). For configs with `from_model` see `_continue_model`.
+    """
     if config.from_model:
-        return _going_on(config, model)
+        return _continue_model(config, model)
     own = {name: getattr(model, name) for name in ("latent", "generator", "discriminator")}
     mine, theirs = config.discriminator, model.discriminator
     if model.recipe == config.recipe:
@@ -325,17 +338,17 @@ def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
 
 
 def _reading_as(mine: NetworkConfig, theirs: NetworkConfig) -> NetworkConfig:
-    """Their discriminator, which reads of a picture what mine does."""
+    """The discriminator `theirs`, which reads pictures at the size of `mine` (`READ`)."""
     options = {name: value for name, value in theirs.options.items() if name not in READ}
     options |= {name: value for name, value in mine.options.items() if name in READ}
     return NetworkConfig.model_validate({"network": theirs.network, **options})
 
 
-def _going_on(config: RunConfig, model: ModelRecord) -> RunConfig:
-    """A config that goes on from a model: with its generator, latent, autoencoder and labels. If the
-    config has a discriminator, it is the model's where that has one.
+def _continue_model(config: RunConfig, model: ModelRecord) -> RunConfig:
+    """A config with `from_model`, with the model's generator, latent, autoencoder and labels, and its
+    discriminator if both have one.
 
-    Settings that the weights do not depend on, such as a flow's steps, stay the config's.
+    The config keeps its settings that the weights do not depend on, such as a flow's steps.
 
     Raises:
         ImpastoError: the config has such settings, and the model's generator is of another family.
@@ -384,7 +397,7 @@ def configure(
     """
     config = load_recipe(recipe)() if isinstance(recipe, str) else recipe
     if model is not None:
-        config = as_model(config, model)
+        config = adapt_to_model(config, model)
     changes = dict(changes)
     if labels is not None:
         changes["labels"] = list(labels)
@@ -427,8 +440,10 @@ def _lengths(config: RunConfig, changes: Mapping[str, Any], images: int) -> dict
     return lengths
 
 
-def known_labels(config: RunConfig, model: ModelRecord, collection: Collection) -> RunConfig:
-    """The config without the model's label fields that the collection lacks."""
+def without_missing_labels(
+    config: RunConfig, model: ModelRecord, collection: Collection
+) -> RunConfig:
+    """The config without those of the model's label fields that the collection does not have."""
     if config.labels != tuple(field.name for field in model.labels):
         return config  # others were requested, and are checked later
     there = {field.name for field in collection.fields}

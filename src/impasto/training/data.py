@@ -19,11 +19,11 @@ _AT_A_TIME = 64
 _AHEAD = 2
 """Batches that are read ahead."""
 _KEPT_BYTES = 2**25
-"""Of pictures that are kept after they were shown."""
+"""Memory for pictures that are kept after they were used, for repeated requests."""
 
 
 def pixels_of(views: Sequence[Collection], rows: np.ndarray) -> np.ndarray:
-    """The pixels of some pictures, uint8 [B, H, W, 3], all of one of these buckets."""
+    """The pixels uint8 [B, H, W, 3] of pictures by their indices, all in one of these buckets."""
     view = next((view for view in views if len(rows) and rows[0] in view.span), views[0])
     return view.images(rows)
 
@@ -33,14 +33,14 @@ class TrainingPictures:
 
     Args:
         collection: where the pictures are.
-        fields: label fields the networks are conditioned on.
+        fields: label fields that the networks are conditioned on.
         seed: of the order.
-        device: where batches go.
+        device: of the batches.
         memory_format: of the batches.
         resolution: of the batches' pictures; those of a collection of a multiple of it are
             averaged down. By default the collection's.
-        balance: a label field whose classes take turns; those of unknown class are a class of their
-            own.
+        balance: a label field whose classes take turns. Pictures of unknown class count as one more
+            class. None: every picture is used equally often.
         balance_by: how many turns each class has, a name in `order.TURNS`.
         buckets: sizes of the pictures, if there are several; each batch is of one of them.
         batch: number of pictures a batch.
@@ -83,7 +83,7 @@ class TrainingPictures:
         if len(self.views) > 1:
             self.order = BucketOrder(orders, sizes, batch)
         self._last = 0
-        """The number of a picture of the batch that was shown last."""
+        """The run's number of the first picture of the latest batch."""
         self._read = self._reader()
         self._stream = SideStream(device) if device.type == "cuda" else None
         # A CPU computes the step with the same cores. Reading took 0.1% to 0.6% of a step there, and 8%
@@ -124,13 +124,16 @@ class TrainingPictures:
         return ReadAhead(rows_of, read, ahead=_AHEAD, kept=kept)
 
     def _reader(self) -> Callable[[np.ndarray], Tensor]:
-        """A function that reads what is shown of these rows, on the CPU. It does not hold this object,
-        so that the thread that reads ahead ends with it."""
+        """A function from the indices of pictures to pixels uint8 [B, H, W, 3], or latents, on the CPU.
+
+        It holds no reference to this object, so that the thread that reads ahead ends with it.
+        """
         views = self.views
         return lambda rows: torch.from_numpy(pixels_of(views, rows))
 
-    def _learned(self, read: Tensor, mirrored: Tensor | None) -> Tensor:
-        """What a network learns of what was read, on the device, mirrored where that is true."""
+    def _as_inputs(self, read: Tensor, mirrored: Tensor | None) -> Tensor:
+        """The networks' inputs [B, C, h, w] of what the reader gave, mirrored left to right where
+        `mirrored`, bool [B], is true."""
         images = self._images(read)
         if mirrored is None:
             return images
@@ -148,12 +151,15 @@ class TrainingPictures:
     def shown(
         self, start: int, count: int, mirrored: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Pictures number `start` and on of the run: images [count, 3, H, W] and labels [count, F].
+        """Training pictures number `start` to `start + count - 1` in the run's order.
 
         Args:
-            start: number of the first.
-            count: how many.
+            start: number of the first picture, counted from the beginning of the run.
+            count: how many; with buckets all of one batch.
             mirrored: bool [count]: which are mirrored left to right; None: none.
+
+        Returns:
+            Images [count, 3, H, W] in [-1, 1] and labels [count, F] int64, on the device.
         """
         self._last = start
         if self._ahead is None:
@@ -164,8 +170,8 @@ class TrainingPictures:
             if self._stream is not None:
                 self._stream.receive(batch)
         # On CUDA it is there already.
-        learned = self._learned(batch.pixels.to(self.device), mirrored)
-        return learned, batch.labels.to(self.device)
+        inputs = self._as_inputs(batch.pixels.to(self.device), mirrored)
+        return inputs, batch.labels.to(self.device)
 
     def once(self) -> Iterator[Tensor]:
         """Each training picture once, in the collection's order, as images [b, 3, H, W]."""
@@ -175,8 +181,11 @@ class TrainingPictures:
                 yield self._batch(rows[start : start + _AT_A_TIME])[0]
 
     def random_labels(self, count: int) -> Tensor:
-        """Labels [count, F] of random training pictures, by torch's random state; of the class of a
-        random turn, where classes take turns; of several buckets, of that of the last batch."""
+        """Labels [count, F] of random training pictures, drawn by torch's global generator.
+
+        If classes take turns, the class of a random turn is drawn first. With several buckets, the
+        pictures are those of the latest batch's bucket.
+        """
         order, rows = self.order, self.rows
         if isinstance(order, BucketOrder):
             bucket = order.bucket(self._last)
@@ -189,8 +198,8 @@ class TrainingPictures:
         return self._send(self.labels[rows[places]])
 
     def classes_shown(self) -> list[tuple[str | None, int, float]]:
-        """Name (None: unknown), training pictures and share of what is shown, of each class that takes
-        turns; nothing where every picture is shown as often."""
+        """The balanced classes: of each its name (None: unknown), its number of training pictures, and
+        its share of the pictures that are used, 0 to 1. Empty without balancing."""
         if self.balance is None or not isinstance(self.order, TurnOrder):
             return []
         column = self.collection.field(self.balance)
@@ -201,8 +210,9 @@ class TrainingPictures:
             found.append((names[label] if label >= 0 else None, len(group), float(share)))
         return found
 
-    def shown_in_words(self) -> str:
-        """How often which class is shown, or the sizes of batches, a line; '' where there are none."""
+    def order_line(self) -> str:
+        """A line that says how often each class is used, or which sizes batches have; '' without labels
+        and buckets."""
         if isinstance(self.order, BucketOrder):
             sizes = ", ".join(
                 f"{size:,} of {divided(view.resolution, self.reduction)}"
@@ -240,11 +250,14 @@ class TrainingPictures:
         return f"each picture is shown once an epoch: {', '.join(parts)}" if parts else ""
 
     def combinations(self) -> tuple[np.ndarray, np.ndarray]:
-        """The different rows of labels there are, [R, F], and how many pictures have each, [R]."""
+        """The distinct rows of labels of training pictures, [R, F], and the number of pictures with
+        each, [R]."""
         return np.unique(self.labels[self.rows].numpy(), axis=0, return_counts=True)
 
     def fixed(self, count: int, size: Resolution | None = None) -> tuple[Tensor, Tensor]:
-        """`count` pictures spread evenly over the split, the same ones every time; of several buckets,
-        over that of this size, by default the collection's own."""
+        """`count` training pictures spread evenly over the split, the same ones at each call.
+
+        With several buckets they are those of size `size`; None: the collection's own size.
+        """
         view = self.collection if size is None else self.collection.view_for(size)
         return self._batch(spread(view.train_indices, count))

@@ -46,7 +46,7 @@ def learning_rate_factor(interventions: Sequence[Intervention]) -> float:
 
 
 class Doctor:
-    """Watches a run during training; its state is a function of the run's rows."""
+    """Watches a run during training. Its state is a function of the rows of `stats.jsonl`."""
 
     def __init__(
         self,
@@ -73,18 +73,18 @@ class Doctor:
         replay(self._watch, rows)
 
     def trouble(self, row: Mapping[str, Any]) -> DivergedError | None:
-        """How the next row shows divergence, if it does."""
+        """The error to raise if the next row shows that the run has diverged; None if it does not."""
         found = self._watch.trouble(row)
         return DivergedError(found.symptom, found.words) if found is not None else None
 
     def look(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Add the next row, and give its events."""
+        """Add the next row; returns the events (symptoms that begin or have passed) that it causes."""
         return self._watch.look(row)
 
-    def in_short(self, interventions: Sequence[Intervention]) -> list[str]:
-        """The lines for the end of a run: symptoms of whole curves, the number of interventions,
+    def closing_lines(self, interventions: Sequence[Intervention]) -> list[str]:
+        """The lines to print when a run ends: symptoms of whole curves, the number of interventions,
         and symptoms that have not passed."""
-        lines = [in_passing(event) for event in self._watch.conclude()]
+        lines = [event_line(event) for event in self._watch.conclude()]
         parts = []
         if interventions:
             parts.append(
@@ -96,8 +96,8 @@ class Doctor:
         return [*lines, *([f"doctor: {'; '.join(parts)}"] if parts else [])]
 
 
-def went_back(interventions: Sequence[Intervention]) -> list[dict[str, Any]]:
-    """The events of these interventions, which begin with the run's first."""
+def rollback_events(interventions: Sequence[Intervention]) -> list[dict[str, Any]]:
+    """The events of all interventions of a run so far, for its rows in `stats.jsonl`."""
     return [
         {
             "event": WENT_BACK,
@@ -108,7 +108,7 @@ def went_back(interventions: Sequence[Intervention]) -> list[dict[str, Any]]:
     ]
 
 
-def gave_up(error: DivergedError, images_seen: int, times: int) -> dict[str, Any]:
+def give_up_event(error: DivergedError, images_seen: int, times: int) -> dict[str, Any]:
     """The event of a run that is stopped because it diverged after this many interventions."""
     tried = f", below {0.5**times:.3g} of these" if times else ""
     return {
@@ -123,8 +123,8 @@ def gave_up(error: DivergedError, images_seen: int, times: int) -> dict[str, Any
     }
 
 
-def in_passing(event: Mapping[str, Any]) -> str:
-    """A line on an event when it happens."""
+def event_line(event: Mapping[str, Any]) -> str:
+    """The line that is printed when an event happens."""
     words = event["words"]
     if event["event"] == BEGUN:
         return f"doctor: {words} {event['advice']}"
@@ -144,7 +144,7 @@ def in_passing(event: Mapping[str, Any]) -> str:
 
 
 def _within(sentence: str) -> str:
-    """A sentence adapted as a part of another."""
+    """A sentence as a clause inside another: first letter lower case, no full stop."""
     return sentence[0].lower() + sentence[1:].rstrip(".")
 
 

@@ -12,17 +12,17 @@ from impasto.config import RunConfig
 from impasto.device import memory_format
 from impasto.networks import autoencoder_of
 from impasto.training.data import TrainingPictures
-from impasto.training.encoding import Latents, encoded, some_encoded
+from impasto.training.encoding import Latents, load_latents, load_some_latents
 
 
 class EncodedPictures(TrainingPictures):
-    """As `TrainingPictures`, but what is shown are latents [B, C, h, w], of a standard deviation of
-    about 0.5. `fixed` and `once` give pictures.
+    """`TrainingPictures` whose method `shown` gives latents [B, C, h, w] with a standard deviation of
+    about 0.5. `fixed` and `once` still give pictures.
 
     Args:
         latents: of the training pictures.
-        scale: factor to the latents that are shown.
-        rest: as `TrainingPictures`.
+        scale: factor that `shown` multiplies latents by.
+        rest: arguments of `TrainingPictures`, as are `options`.
     """
 
     def __init__(self, latents: Latents, scale: float, *rest: Any, **options: Any) -> None:
@@ -37,7 +37,7 @@ class EncodedPictures(TrainingPictures):
         places[rows] = np.arange(len(rows))
         return lambda some: latents.read(places[some])
 
-    def _learned(self, read: Tensor, mirrored: Tensor | None) -> Tensor:
+    def _as_inputs(self, read: Tensor, mirrored: Tensor | None) -> Tensor:
         latents = read[:, 0]
         if mirrored is not None:
             latents = torch.where(mirrored[:, None, None, None], read[:, 1], latents)
@@ -53,7 +53,7 @@ def training_pictures(
         config: of the run.
         collection: of the run.
         device: where batches go.
-        few: encode only a few pictures if the cache lacks some, to measure steps with them.
+        few: if the cache lacks latents, encode only a few pictures, for measuring the speed of steps.
     """
     rest = (
         collection,
@@ -72,5 +72,5 @@ def training_pictures(
     }
     if config.autoencoder is None:
         return TrainingPictures(*rest, **options)
-    latents = (some_encoded if few else encoded)(config, collection, device)
+    latents = (load_some_latents if few else load_latents)(config, collection, device)
     return EncodedPictures(latents, autoencoder_of(config).scale or 1.0, *rest, **options)

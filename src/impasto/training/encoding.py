@@ -33,9 +33,9 @@ DEVIATION = 0.5
 """Standard deviation of the latents that a generator learns: about that of pictures in [-1, 1], so that
 settings mean the same for both. Karras et al. 2024 (arXiv:2312.02696) do so too."""
 _PICTURES = 32
-"""In a file of the cache."""
+"""Pictures in a file of the cache."""
 _FEW = 8
-"""Pictures that stand for all where only steps are measured."""
+"""Pictures that are encoded where only the speed of steps is measured."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Latents:
     """The latents of training pictures, in float16 as the encoder gives them."""
 
     files: tuple[np.ndarray, ...]
-    """[n, M, C, h, w] each, of `_PICTURES` pictures but for the last; M is 2 with mirrored
-    ones, else 1."""
+    """[n, M, C, h, w] each, with n = `_PICTURES` except in the last; M is 2 with mirrored pictures,
+    else 1."""
     count: int
-    """Of pictures there are. At later places they come again, see `some_encoded`."""
+    """Number of pictures in the files. Larger indices wrap around, see `load_some_latents`."""
     seconds: float | None = None
-    """What encoding the whole collection would take, where only some pictures were encoded."""
+    """Estimated time to encode the whole collection, where only some pictures were encoded."""
 
     def read(self, places: np.ndarray) -> Tensor:
-        """The latents [B, M, C, h, w] of these places among the training pictures."""
+        """The latents [B, M, C, h, w] of training pictures by their indices [B] in the split."""
         places = places % self.count
         found = [self.files[place // _PICTURES][place % _PICTURES] for place in places.tolist()]
         return torch.from_numpy(np.stack(found))
@@ -65,15 +65,19 @@ class Latents:
 
 
 def with_scale(config: RunConfig, collection: Collection, device: torch.device) -> RunConfig:
-    """The config with the scale of its latents, which are encoded for it; others as they are."""
+    """The config with `autoencoder.scale` set to `DEVIATION` / the standard deviation of its latents.
+
+    It encodes the training pictures if the cache lacks latents. A config without an autoencoder, or with
+    a scale, is returned as it is.
+    """
     if config.autoencoder is None or config.autoencoder.options.get("scale") is not None:
         return config
-    scale = DEVIATION / encoded(config, collection, device).deviation()
+    scale = DEVIATION / load_latents(config, collection, device).deviation()
     known = config.autoencoder.model_copy(update={"scale": float(f"{scale:.4g}")})
     return config.model_copy(update={"autoencoder": known})
 
 
-def encoded(config: RunConfig, collection: Collection, device: torch.device) -> Latents:
+def load_latents(config: RunConfig, collection: Collection, device: torch.device) -> Latents:
     """The latents of a run's training pictures; those that the cache lacks are encoded.
 
     Of several processes, one encodes, and the others wait.
@@ -87,14 +91,14 @@ def encoded(config: RunConfig, collection: Collection, device: torch.device) -> 
     parts = _parts(collection)
     found = _read_all(folder, parts)
     if len(found) < len(parts):
-        with _turn(folder):
+        with _locked(folder):
             found = _read_all(folder, parts)
             _encode_missing(config, collection, device, folder, parts, found)
     return Latents(tuple(found[number] for number in range(len(parts))), sum(map(len, parts)))
 
 
-def some_encoded(config: RunConfig, collection: Collection, device: torch.device) -> Latents:
-    """The latents as in the cache; if it lacks some, those of a few pictures, which stand for all."""
+def load_some_latents(config: RunConfig, collection: Collection, device: torch.device) -> Latents:
+    """The latents from the cache; if it lacks some, those of a few pictures, repeated for all others."""
     parts = _parts(collection)
     found = _read_all(_entry(config, collection), parts)
     count = sum(map(len, parts))
@@ -108,7 +112,7 @@ def some_encoded(config: RunConfig, collection: Collection, device: torch.device
 
 
 def _parts(collection: Collection) -> list[np.ndarray]:
-    """The training pictures of each file."""
+    """The indices of the training pictures in each file of the cache."""
     rows = collection.train_indices
     return [rows[start : start + _PICTURES] for start in range(0, len(rows), _PICTURES)]
 
@@ -147,8 +151,8 @@ def _read_all(folder: Path, parts: list[np.ndarray]) -> dict[int, np.ndarray]:
 
 
 @contextlib.contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """Hold an entry's lock; wait for another process that does."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold an entry's lock in the block, after waiting for other processes that hold it."""
     path = folder / ".lock"
     try:
         file = path.open("w")

@@ -18,11 +18,11 @@ from impasto.processes import ALONE, Processes
 from impasto.resolution import recorded
 from impasto.threads import threads_a_process
 from impasto.training.evaluation import require_networks
-from impasto.training.memory import memory_told, require_memory
+from impasto.training.memory import explain_out_of_memory, require_memory
 from impasto.training.pretrained import PretrainedModel
 from impasto.training.resolve import label_sizes, resolve
 from impasto.training.session import Session
-from impasto.training.transfer import Transfer, begin, settled, two_stages
+from impasto.training.transfer import Transfer, begin, settled, two_stage_error
 
 _PATIENCE = 20
 """Seconds after which no more steps are measured."""
@@ -38,19 +38,19 @@ class Estimate:
     images_per_second: float
     seconds: float
     memory_bytes: int | None
-    """Largest memory in use: of the device on CUDA, of the whole process elsewhere; None if the
-    system does not report it."""
+    """Peak memory: of the device on CUDA, of the whole process elsewhere; None if the system does not
+    report it."""
     first_stage: "Estimate | None" = None
     """The estimate of the first stage, if there is one."""
     transfer: Transfer | None = None
-    """What would be copied from the starting model, if there is one."""
+    """The layers that would be copied from the starting model, if there is one."""
     processor_share: float | None = None
-    """The share of the CPU threads' time in which they ran, not lost to other programs or waiting;
-    None on other devices."""
+    """CPU time of the process divided by wall time times threads, 0 to 1: low if other programs use the
+    processor. None on other devices."""
     processes: Processes = ALONE
-    """Those that the steps were measured on."""
+    """The processes that the steps were measured with."""
     encoding_seconds: float | None = None
-    """How long the pictures have to be encoded before training; None if they are, or need not be."""
+    """Time to encode the pictures before training; None if they are encoded already or need not be."""
 
     @property
     def stages(self) -> list["Estimate"]:
@@ -78,7 +78,7 @@ class Estimate:
 
     @property
     def gradient_bytes(self) -> int:
-        """Of the gradients of one step, over all its updates: what processes have to add up."""
+        """Bytes of the gradients of all updates of a step, which the processes have to add up."""
         training = self.config.training
         return 4 * (
             self.config.discriminator_steps * self.discriminator_parameters
@@ -105,7 +105,7 @@ def estimate(
     chosen = choose_device(device)
     source = None if start_from is None else PretrainedModel.load(start_from)
     if source is not None and config.first_stage is not None:
-        raise two_stages(config.recipe)
+        raise two_stage_error(config.recipe)
     config = resolve(config, collection)
     processes.portions(config.training.accumulate)
     if source is not None:
@@ -116,11 +116,11 @@ def estimate(
         first = estimate(config.first_stage, collection, device, steps, None, processes)
     sizes = label_sizes(config, collection)
     require_memory(config, sizes, chosen, careful=True)
-    with memory_told(config, sizes, chosen):
-        return _measured(config, collection, chosen, steps, source, first, processes)
+    with explain_out_of_memory(config, sizes, chosen):
+        return _measure(config, collection, chosen, steps, source, first, processes)
 
 
-def _measured(
+def _measure(
     config: RunConfig,
     collection: Collection,
     chosen: torch.device,
@@ -129,7 +129,7 @@ def _measured(
     first: Estimate | None,
     processes: Processes,
 ) -> Estimate:
-    """The estimate of a resolved config, from steps that are trained now."""
+    """The estimate of a resolved config, from steps that are trained here; see `estimate`."""
     session = Session(config, collection, chosen, processes, few=True)
     taken = None if source is None else begin(session.state, source, session.model_record())
     session.prepare()

@@ -59,7 +59,7 @@ _SMOOTHED = 3
 """Number of evaluations in the smoothed KID's mean."""
 _QUIET_SECONDS = 10
 _READ = {f"{picture}s" for picture in PICTURE.values()}
-"""The names that `Evaluator` gives to real pictures in its progress."""
+"""Names under which `Evaluator` reports its progress in reading real pictures."""
 
 
 def require_networks(config: RunConfig, *, begun: bool = False) -> None:
@@ -82,16 +82,16 @@ def require_networks(config: RunConfig, *, begun: bool = False) -> None:
 def is_affordable(
     rows: Sequence[Mapping[str, Any]], images: int, length: int, share: float | None
 ) -> bool:
-    """Whether to evaluate after so many images, at an interval's end before the last one.
+    """Whether there is time to evaluate now, at the end of an interval before the last.
 
-    The evaluations that the rest of the share pays for, the last one at the end, are spread evenly from
-    the latest one on.
+    The evaluations for which the share of time still suffices, among them the one at the end of the run,
+    are spread evenly over the rest of the run.
 
     Args:
         rows: the run's statistics up to now.
-        images: seen up to now.
+        images: images seen up to now.
         length: of the run, in images.
-        share: of the time of training that evaluations may take; None: any.
+        share: most time for evaluations, as a share of the training time; None: no limit.
     """
     evaluated = [row for row in rows if row.get(_SECONDS)]
     if share is None or not evaluated:
@@ -114,7 +114,8 @@ class TrainingEvaluator:
     """Scores a run's averaged generator; everything is loaded on first use.
 
     Attributes:
-        stop_requests: an evaluation is broken off if there is something in it and one process trains.
+        stop_requests: signals that asked for a stop. If there is one, a run on one process breaks its
+            evaluation off.
     """
 
     def __init__(
@@ -137,7 +138,8 @@ class TrainingEvaluator:
 
     @cached_property
     def _evaluators(self) -> dict[Resolution, Evaluator]:
-        """For each size one that compares with the pictures of this size, the config's own first."""
+        """An evaluator for each size, which compares with the real pictures of that size; the config's
+        own size first."""
         views, _ = sizes_with_pictures(self.config, self.collection)
         pictures = sum(len(view.train_indices) for view in views.values())
         reference = self.config.evaluation.reference
@@ -162,8 +164,10 @@ class TrainingEvaluator:
     def evaluate(
         self, run: Path, state: TrainState, record: ModelRecord, rows: Iterable[Mapping[str, Any]]
     ) -> dict[str, float]:
-        """Score the averaged generator; the whole evaluation goes to `metrics.jsonl`, of several sizes
-        a row for each. The pictures are dealt evenly over the sizes, so several cost what one does.
+        """Score the averaged generator, and append the evaluation to `metrics.jsonl`.
+
+        With several sizes there is a row for each. The pictures are split evenly among them, so several
+        sizes cost as much as one.
 
         Args:
             run: its folder.
@@ -198,19 +202,19 @@ class TrainingEvaluator:
         )
         record = record.model_copy(update={"weights_sha256": digest})
         try:
-            found = self._of_each_size(sampler, subject, record)
+            found = self._evaluate_sizes(sampler, subject, record)
         except NotFiniteError:
             return {}
-        scores = self.processes.on_first(lambda: self._noted(run, found, rows))
+        scores = self.processes.on_first(lambda: self._record_scores(run, found, rows))
         seconds = {_SECONDS: round(time.monotonic() - began, 3)}
         if self._reading_seconds:
             seconds[_READING_SECONDS] = round(self._reading_seconds, 3)
         return {**scores, **seconds}
 
-    def _of_each_size(
+    def _evaluate_sizes(
         self, sampler: Sampler, subject: SubjectRecord, record: ModelRecord
     ) -> list[EvaluationRow]:
-        """The evaluation of each size; of several processes the first one alone gets them.
+        """The evaluation of each size. With several processes only the first one gets them.
 
         Raises:
             NotFiniteError: a picture is not finite.
@@ -249,11 +253,11 @@ class TrainingEvaluator:
         if reading:
             self._reading_seconds += time.monotonic() - began
 
-    def _noted(
+    def _record_scores(
         self, run: Path, found: Sequence[EvaluationRow], rows: Iterable[Mapping[str, Any]]
     ) -> dict[str, float]:
-        """Write the rows of an evaluation, one for each size; gives what a row of statistics says of
-        it."""
+        """Append an evaluation's rows, one for each size, to `metrics.jsonl`; returns its entries for
+        the row of `stats.jsonl`."""
         for row in found:
             append_row(run / METRICS_FILE, row)
         whole = of_all_sizes(found) if len(found) > 1 else found[0]
@@ -287,8 +291,8 @@ def _finite(tensors: Iterable[Tensor]) -> bool:
     return not found or bool(torch.stack(found).all())
 
 
-def in_passing(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line about the evaluation in the last of these rows."""
+def evaluation_line(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The line that is printed about the evaluation in the last of these rows."""
     last = rows[-1]
     after = f"evaluated after {last['images_seen']:,} images"
     if _SECONDS not in last:
@@ -326,8 +330,8 @@ def ended_early(rows: Sequence[Mapping[str, Any]], config: RunConfig) -> bool:
     return stalled(rows, chosen.patience, only_if_copying=chosen.only_if_copying)
 
 
-def in_short(run: Path, rows: list[dict[str, Any]], config: RunConfig) -> list[str]:
-    """Lines about a run's evaluations, printed when it ends."""
+def closing_lines(run: Path, rows: list[dict[str, Any]], config: RunConfig) -> list[str]:
+    """The lines about its evaluations that are printed when a run ends."""
     seconds = [row[_SECONDS] for row in rows if _SECONDS in row]
     if not seconds:
         return []

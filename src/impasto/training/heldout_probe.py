@@ -32,8 +32,8 @@ def _labels(pictures: TrainingPictures, rows: np.ndarray) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Answers:
-    """The discriminator's outputs for images."""
+class _Outputs:
+    """The discriminator's outputs for B images."""
 
     realness: Tensor
     """[B, N] float32."""
@@ -42,31 +42,33 @@ class _Answers:
     without such images; empty if the discriminator does not classify."""
 
 
-def _ask(
+def _judge(
     discriminator: nn.Module,
     statistics: Statistics,
     images: Callable[[slice], Tensor],
     labels: Tensor,
     fields: tuple[str, ...],
-) -> _Answers:
+) -> _Outputs:
     """Evaluate the discriminator on images.
 
     Args:
-        discriminator: left as it was.
-        statistics: of batch norm.
-        images: gives those of a slice, [b, 3, H, W].
-        labels: of all of them, [B, F].
+        discriminator: not changed.
+        statistics: batch norm statistics to use.
+        images: gives the images [b, 3, H, W] of a slice.
+        labels: of all images, [B, F].
         fields: names of the F label fields.
     """
     with judging_by(discriminator, statistics):
         slices = [slice(start, start + BATCH) for start in range(0, len(labels), BATCH)]
-        said: list[Judgement] = [discriminator(images(some), labels[some]) for some in slices]
+        judgements: list[Judgement] = [discriminator(images(part), labels[part]) for part in slices]
     accuracies = {}
-    for field, name in enumerate(fields if said[0].class_logits else ()):
-        named = torch.cat([(each.class_logits or ())[field].argmax(dim=1) for each in said])
+    for field, name in enumerate(fields if judgements[0].class_logits else ()):
+        predicted = torch.cat(
+            [(each.class_logits or ())[field].argmax(dim=1) for each in judgements]
+        )
         known = labels[:, field] >= 0
-        accuracies[name] = ((named == labels[:, field]) & known).sum() / known.sum()
-    return _Answers(torch.cat([each.realness.float() for each in said]), accuracies)
+        accuracies[name] = ((predicted == labels[:, field]) & known).sum() / known.sum()
+    return _Outputs(torch.cat([each.realness.float() for each in judgements]), accuracies)
 
 
 @torch.no_grad()
@@ -88,8 +90,8 @@ def probe_heldout(
     classify`.
 
     Args:
-        discriminator: left as it was.
-        objective: defines the score.
+        discriminator: not changed.
+        objective: its adversarial term defines the score.
         pictures: the training and held-out pictures.
         fields: label fields that it classifies.
         fakes: images [B, 3, H, W] and their labels [B, F].
@@ -110,7 +112,7 @@ def probe_heldout(
     real = statistics_of_real(
         discriminator, collection, resolution, len(fields), noise=real_noise, device=device
     )
-    answers: dict[str, _Answers] = {}
+    outputs: dict[str, _Outputs] = {}
     for kind, split in (
         ("shown", collection.train_indices),
         ("heldout", collection.heldout_indices),
@@ -122,19 +124,19 @@ def probe_heldout(
                 collection, rows[some], resolution, noise=real_noise, device=device
             )
 
-        answers[kind] = _ask(discriminator, real, taken, _labels(pictures, rows), fields)
+        outputs[kind] = _judge(discriminator, real, taken, _labels(pictures, rows), fields)
     generated = noisy(fakes[0], fake_noise, range(len(fakes[0])))
     fake = measure(discriminator, generated.split(BATCH), len(fields))
-    answers["sampled"] = _ask(discriminator, fake, lambda some: generated[some], fakes[1], fields)
-    return _measures(objective, answers)
+    outputs["sampled"] = _judge(discriminator, fake, lambda some: generated[some], fakes[1], fields)
+    return _measures(objective, outputs)
 
 
-def _measures(objective: Objective, answers: dict[str, _Answers]) -> dict[str, float]:
+def _measures(objective: Objective, outputs: dict[str, _Outputs]) -> dict[str, float]:
     """The result of `probe_heldout`, from the outputs for the three kinds of pictures."""
-    on_device = {kind: said.realness.mean() for kind, said in answers.items()}
-    for kind, said in answers.items():
-        on_device[f"score/{kind}"] = objective.score(said.realness).mean()
-        on_device |= {f"accuracy/{name}/{kind}": share for name, share in said.accuracies.items()}
+    on_device = {kind: output.realness.mean() for kind, output in outputs.items()}
+    for kind, output in outputs.items():
+        on_device[f"score/{kind}"] = objective.score(output.realness).mean()
+        on_device |= {f"accuracy/{name}/{kind}": share for name, share in output.accuracies.items()}
     # One copy from the device for all numbers.
     found = dict(zip(on_device, torch.stack(list(on_device.values())).tolist(), strict=True))
     shown, heldout, sampled = (found.pop(kind) for kind in ("shown", "heldout", "sampled"))

@@ -1,11 +1,11 @@
 """The last layer of a generator that starts from a model of fewer pixels.
 
-`fastgan` and `r3gan` have one layer that makes colours of the largest maps, so a larger generator's is
-new. It is fitted by least squares to the model's pictures, enlarged; with random weights, the first
-pictures would be grey, and the discriminator would learn from these. So that what it is fitted on
-has the colours, the first channels of FastGAN's new levels are those that the model's last layer
-makes. The new batch norms do not depend on latent and classes at first, and get the running
-statistics of their inputs.
+The last layer of `fastgan` and `r3gan` (`to_rgb`) turns the largest maps into colours, so in a larger
+generator it is new. With random weights the first pictures would be grey, and the discriminator would
+learn from these. So the layer is fitted by least squares to the model's pictures, enlarged. For the fit,
+its input must have the colours: the first channels of FastGAN's new levels are those that the model's
+last layer makes. New batch norms ignore latent and classes at first, and get the running statistics of
+their inputs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ from impasto.sampling.model import ModelRecord
 from impasto.sampling.seeds import latents_of_seeds
 
 PICTURES = 64
-"""Painted with both generators."""
+"""Number of pictures that the layer is fitted to."""
 _BATCH = 8
 _RIDGE = 1e-4
 """Added to the diagonal of the normal equations, as a share of its mean."""
@@ -42,15 +42,15 @@ def fit_last_layer(
     """Fit the last layer, so that each seed's picture is that of the smaller model, enlarged.
 
     Args:
-        generator: in which the model's layers are already copied.
-        record: of this generator.
+        generator: the larger generator, with the model's layers already copied.
+        record: of the larger generator.
         resolution: of the model.
         tensors: of the model's generator.
-        new: names of the generator's layers that are not the model's.
+        new: names of the larger generator's layers that were not copied.
 
     Returns:
         Whether it was fitted. It is not if the last layer is not new or has spectral norm, or if the
-        generator is not the model's with more levels.
+        generator is no extension of the model's by further levels.
     """
     new = set(new)
     last = _last_layer(generator)
@@ -74,7 +74,7 @@ def fit_last_layer(
 
 
 def _last_layer(generator: nn.Module) -> nn.Conv2d | None:
-    """The convolution to colours, if it is one whose weights can be set."""
+    """The convolution to colours; None if its weights cannot be set, as with spectral norm."""
     layers = getattr(generator, "to_rgb", None)
     if not isinstance(layers, nn.ModuleDict):
         return None
@@ -87,8 +87,8 @@ def _last_layer(generator: nn.Module) -> nn.Conv2d | None:
 def _smaller(
     generator: nn.Module, record: ModelRecord, resolution: Resolution, tensors: Mapping[str, Tensor]
 ) -> nn.Module | None:
-    """The generator without the levels that the model lacks, with the model's last layer; None: it is
-    no such generator."""
+    """The generator without its added levels and with the model's last layer; None if it is no
+    extension of the model's generator."""
     if record.buckets or record.autoencoder or times(record.resolution, resolution) < 2:
         return None
     with torch.random.fork_rng(devices=[]):
@@ -107,7 +107,7 @@ def _smaller(
 
 
 def _carry_colours(generator: nn.Module, new: set[str], smaller: nn.Module) -> None:
-    """Make some channels of FastGAN's new levels the colours that the smaller generator makes."""
+    """Let the first channels of FastGAN's new levels be the colours that the smaller generator makes."""
     colours = _last_layer(smaller)
     assert colours is not None
     rows = colours.weight
@@ -149,7 +149,8 @@ def _settle_norms(
 def _fitted(
     generator: nn.Module, smaller: nn.Module, batches: list[tuple[Tensor, Tensor]]
 ) -> Tensor:
-    """The weights with which the last layer comes closest to the enlarged pictures, before the tanh."""
+    """The last layer's weights [O, I, k, k] with the least squared error to the enlarged pictures before
+    the tanh."""
     last, before = _last_layer(generator), _last_layer(smaller)
     assert last is not None
     assert before is not None
@@ -159,7 +160,7 @@ def _fitted(
     # Layers with a pixel shuffle behind them make several pixels of a position.
     shuffle = round((len(last.weight) / 3) ** 0.5)
     for latents, labels in batches:
-        with _seen(last) as here, _seen(before) as there:
+        with _recorded_calls(last) as here, _recorded_calls(before) as there:
             size = generator(latents, labels).shape[-2:]
             smaller(latents, labels)
         (maps, _), (_, colours) = here[0], there[0]
@@ -174,8 +175,8 @@ def _fitted(
 
 
 @contextmanager
-def _seen(layer: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Inputs and outputs of a layer, one of both for each time that it is called."""
+def _recorded_calls(layer: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """A list of (input, output), to which each call of the layer in the block is appended."""
     found: list[tuple[Tensor, Tensor]] = []
     hook = layer.register_forward_hook(
         lambda module, inputs, output: found.append((inputs[0], output))

@@ -1,9 +1,9 @@
 """The training loop: step, evaluate, sample, record, save, stop. Start reading here.
 
 What one step does is in `trainer.py`. How a run begins, goes on and goes back is in `runs.py`. Grids of
-samples are in `samples.py`, averaged statistics in `records.py`, and what the numbers mean in
-`doctor.py`. With several processes, each runs this loop, and what only one may do, such as writing, the
-first one does (`processes.on_first`).
+samples are in `samples.py`, averaged statistics in `records.py`, and the detection of symptoms in
+`doctor.py`. With several processes, each runs this loop. What only one may do, such as writing, is done
+by the first one (`processes.on_first`).
 """
 
 import signal
@@ -22,17 +22,16 @@ from impasto.sampling.model import ranked
 from impasto.threads import ThreadChoice
 from impasto.time_left import TIMES, seconds_left
 from impasto.training import checkpoint, run_folder
-from impasto.training.doctor import Doctor
-from impasto.training.doctor import in_passing as doctor_says
+from impasto.training.doctor import Doctor, event_line
 from impasto.training.evaluation import (
     PENDING,
     EvaluationStoppedError,
+    closing_lines,
     ended_early,
-    in_passing,
-    in_short,
+    evaluation_line,
     is_affordable,
 )
-from impasto.training.memory import memory_told
+from impasto.training.memory import explain_out_of_memory
 from impasto.training.records import Averages, TensorBoard
 from impasto.training.samples import describe_samples, draw_reals, draw_samples
 from impasto.training.session import Session
@@ -55,8 +54,9 @@ class TrainingLoop:
     Args:
         run: the run's folder.
         session: everything that training works with.
-        stop_requests: somebody puts a signal's number in to ask for a stop after the current step.
-        thread_choice: of the CPU threads for a step.
+        stop_requests: numbers of received signals, appended by the signal handler. As soon as there is
+            one, training stops after the current step.
+        thread_choice: chooses the number of CPU threads for each step.
         board: TensorBoard, if the run writes its events too.
     """
 
@@ -105,14 +105,14 @@ class TrainingLoop:
         """Train to the end of the run.
 
         Raises:
-            DivergedError: the numbers are of no more use.
+            DivergedError: losses or weights have exploded or are not finite.
             StoppedError: stopped on request, after a checkpoint.
             ImpastoError: out of memory.
         """
         session = self.session
         with (
             ProgressLine(self.length, quiet=not self.processes.first).shown() as progress,
-            memory_told(session.config, session.label_sizes, session.device),
+            explain_out_of_memory(session.config, session.label_sizes, session.device),
         ):
             if self.state.images_seen == 0:
                 self.session.prepare()
@@ -154,7 +154,9 @@ class TrainingLoop:
             self.averages.add(self.session.trainer.step())
         self.finished = self.state.images_seen >= self.length
         if self.due(self.statistics):
-            wait_for(self.session.device)  # or the row's speed would be that of asking for steps
+            wait_for(
+                self.session.device
+            )  # CUDA runs asynchronously; the row's speed needs the time
         self._add_time()
         # The speed that is recorded is that of training, without evaluations.
         self.seconds_of_steps = self.state.seconds
@@ -179,7 +181,10 @@ class TrainingLoop:
             return {PENDING: True}
 
     def scores_after(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Score the averaged generator, after these rows.
+        """Score the averaged generator; returns the scores for the record.
+
+        Args:
+            rows: those of `stats.jsonl` so far; the scores are added as one more.
 
         Raises:
             EvaluationStoppedError: a stop was requested.
@@ -188,16 +193,16 @@ class TrainingLoop:
             self.run, self.state, self.session.model_record(), rows
         )
         rows.append({"images_seen": self.state.images_seen, **scores})
-        say(in_passing(rows))
+        say(evaluation_line(rows))
         self.finished = self.finished or self._stalled(rows)
         self._add_time()
         return scores
 
     def evaluate_what_is_pending(self) -> None:
-        """Make the evaluation at which the run was stopped, if it was stopped at one.
+        """Make the evaluation that was broken off when the run was stopped, if there is one.
 
         Raises:
-            StoppedError: stopped at it again.
+            StoppedError: a stop was requested during it again.
         """
         rows = self.processes.on_first(self.stats.rows)
         if not rows or not rows[-1].get(PENDING):
@@ -209,7 +214,7 @@ class TrainingLoop:
         self.processes.on_first(lambda: self.stats.complete(scores, self.state.seconds))
 
     def sample(self, *, now: bool) -> dict[str, Any]:
-        """Draw the grids if they are due or asked for now; returns what the record says of them."""
+        """Draw the grids if they are due or requested now; returns their statistics for the record."""
         if not (now or self.due(self.grids)):
             return {}
 
@@ -224,10 +229,13 @@ class TrainingLoop:
         return self.state.images_seen in self._best(rows)
 
     def record(self, more: dict[str, Any]) -> None:
-        """Append a row to `stats.jsonl`: averages since the last one, scores, and the doctor's words.
+        """Append a row to `stats.jsonl`: averages since the last row, scores and the doctor's events.
+
+        Args:
+            more: further entries of the row.
 
         Raises:
-            DivergedError: the row's numbers are of no more use.
+            DivergedError: the row shows that the run has diverged.
         """
         images, seconds = self.last_recorded
         trained = self.seconds_of_steps - seconds
@@ -246,7 +254,7 @@ class TrainingLoop:
         self.processes.on_first(lambda: self._write(row))
 
     def _threads_now(self) -> dict[str, Any]:
-        """The number of CPU threads where it is chosen, and those gone over to since the last row."""
+        """The current number of CPU threads and its changes since the last row, where it is chosen."""
         changes, self.threads.changes = self.threads.changes, []
         if len(self.threads.counts) == 1:
             return {}
@@ -264,7 +272,7 @@ class TrainingLoop:
         if trouble is not None:
             raise trouble
         for event in events:
-            say(f"after {self.state.images_seen:,} images, {doctor_says(event)}")
+            say(f"after {self.state.images_seen:,} images, {event_line(event)}")
 
     def save(self) -> None:
         """Write a checkpoint, and remove those that are no longer to be kept."""
@@ -290,8 +298,8 @@ class TrainingLoop:
     def say_how_it_ended(self) -> None:
         """Print a line each about evaluations and what the doctor did."""
         for line in [
-            *in_short(self.run, self.stats.rows(), self.session.config),
-            *self.doctor.in_short(self.state.interventions),
+            *closing_lines(self.run, self.stats.rows(), self.session.config),
+            *self.doctor.closing_lines(self.state.interventions),
         ]:
             say(line)
 

@@ -25,13 +25,13 @@ _MOST_NAMES = 6  # in a printed line
 
 @dataclass(frozen=True)
 class Kept:
-    """What a network has copied from another one.
+    """Which layers of a network were copied from another network.
 
     Attributes:
-        kept: layers copied whole.
-        partly: layers with rows copied for some classes.
-        new: layers with fresh weights.
-        values: number of weights copied.
+        kept: names of layers that were copied whole.
+        partly: names of layers with rows copied for some classes.
+        new: names of layers with fresh weights.
+        values: number of weights that were copied.
         of: number of all weights.
     """
 
@@ -64,14 +64,14 @@ def fill(
     theirs: Sequence[LabelRecord],
     sized: frozenset[str],
 ) -> tuple[Kept, set[tuple[str, str]]]:
-    """Copy the layers of `tensors` that fit into a network.
+    """Copy the layers of `tensors` that fit into a network, in place.
 
     Args:
-        network: to be filled.
-        mine: its label fields.
-        tensors: of another network of its family.
-        theirs: its label fields.
-        sized: names of the network's tensors whose shapes depend on the classes, if these differ.
+        network: gets the layers.
+        mine: label fields of `network`.
+        tensors: state dict of another network of the same family.
+        theirs: label fields of that network.
+        sized: names of the tensors of `network` whose shapes depend on the classes, if these differ.
 
     Returns:
         What was copied, and the (field, class) pairs with copied rows.
@@ -110,11 +110,13 @@ def fill(
     return Kept(tuple(kept), tuple(partly), tuple(new), values, sum(sizes.values())), pairs
 
 
-def reconditioned(network: nn.Module, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
-    """The tensors, with batch norms converted to the width of `network`'s label embedding.
+def adapt_batch_norms(
+    network: nn.Module, tensors: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], bool]:
+    """A model's state dict with conditional batch norms converted to the embedding of `network`.
 
-    If the model's embedding has another width or exists on one side only, the batch norms keep
-    their dependence on the latent, and the classes act as their mean.
+    If the two label embeddings differ in width, or only one network has one, the batch norms keep their
+    dependence on the latent, and act as if the class were the mean of the model's classes.
 
     Returns:
         The tensors, and whether any batch norm was changed.
@@ -259,6 +261,7 @@ def _parts(name: str) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> str:
+    """`a, b, c`; of more than six names the first six and the number of the others."""
     shown = ", ".join(names[:_MOST_NAMES])
     return f"{shown} and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else shown
 

@@ -24,8 +24,8 @@ _SURE = 2.5
 """The estimate is 1.1 to 2.3 times the measured memory, by recipe; a step is refused if it exceeds
 the available memory by this factor."""
 _TIMES_PICTURES = (64, 6_000)
-"""A step's memory in multiples of its pictures, least and most: the leanest recipe about 80, R3GAN
-with its penalties about 7,000."""
+"""Bounds of a step's memory, in multiples of the memory of its pictures. Measured: the leanest recipe
+about 80, R3GAN with its penalties about 7,000."""
 
 
 class _Held:
@@ -97,8 +97,8 @@ def memory_of(device: torch.device) -> int | None:
 def require_memory(
     config: RunConfig, label_sizes: tuple[int, ...], device: torch.device, *, careful: bool
 ) -> None:
-    """Check that a step does not need far more memory than available, since allocating it may kill
-    the process.
+    """Check, without allocating it, that a step does not need far more memory than available: running
+    out of memory may kill the process.
 
     Args:
         config: of the run.
@@ -116,16 +116,17 @@ def require_memory(
     pictures = 3 * area(config.resolution) * 4 * config.training.batch // config.training.accumulate
     if pictures * _TIMES_PICTURES[careful] < there:
         return
-    needed = _reckoned(config, label_sizes, device)
+    needed = _needed_bytes(config, label_sizes, device)
     if needed > _SURE * there:
         raise _too_little(config, needed, there)
 
 
 @contextlib.contextmanager
-def memory_told(
+def explain_out_of_memory(
     config: RunConfig, label_sizes: tuple[int, ...], device: torch.device
 ) -> Iterator[None]:
-    """Turn running out of memory into an error with the need and the remedy.
+    """Turn running out of memory in the block into an error that says how much is needed and what to
+    set.
 
     Raises:
         ImpastoError: memory ran out.
@@ -136,12 +137,12 @@ def memory_told(
         if not lacks_memory(error):
             raise
         raise _too_little(
-            config, _reckoned(config, label_sizes, device), memory_of(device)
+            config, _needed_bytes(config, label_sizes, device), memory_of(device)
         ) from error
 
 
-def _reckoned(config: RunConfig, label_sizes: tuple[int, ...], device: torch.device) -> int:
-    """As `graph_bytes`, in the device's number format."""
+def _needed_bytes(config: RunConfig, label_sizes: tuple[int, ...], device: torch.device) -> int:
+    """The estimate of `graph_bytes`, halved where the device computes in bfloat16."""
     halved = numbers(device, config.training.precision) == "bfloat16"
     return graph_bytes(config, label_sizes) // (2 if halved else 1)
 

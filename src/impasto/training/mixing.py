@@ -1,4 +1,4 @@
-"""Generated pictures in the discriminator's real batch, and as many real ones in the generated batch."""
+"""`training.mix_batches`: swap some real and generated images between the discriminator's batches."""
 
 import torch
 from torch import Tensor
@@ -7,42 +7,40 @@ from impasto.networks import Judgement
 from impasto.objectives import StepInputs
 
 
-def exchanged(places: Tensor | None, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Two batches [B, ...] that exchange their items at the places that are true in [B]; None: at
-    none."""
-    if places is None:
+def swap(mask: Tensor | None, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two batches [B, ...] with their items swapped where the mask, bool [B], is true; None: nowhere."""
+    if mask is None:
         return first, second
-    where = places.view(-1, *[1] * (first.dim() - 1))
+    where = mask.view(-1, *[1] * (first.dim() - 1))
     return torch.where(where, second, first), torch.where(where, first, second)
 
 
-def mixed(inputs: StepInputs, places: Tensor | None) -> StepInputs:
-    """Step inputs whose batches exchange their images and labels at these places [B]."""
-    if places is None:
+def mix_batches(inputs: StepInputs, mask: Tensor | None) -> StepInputs:
+    """Step inputs with images and labels swapped between the two batches where the mask [B] is true."""
+    if mask is None:
         return inputs
-    real, fake = exchanged(places, inputs.real, inputs.fake)
-    real_labels, fake_labels = exchanged(places, inputs.real_labels, inputs.fake_labels)
+    real, fake = swap(mask, inputs.real, inputs.fake)
+    real_labels, fake_labels = swap(mask, inputs.real_labels, inputs.fake_labels)
     return inputs.changed(real=real, fake=fake, real_labels=real_labels, fake_labels=fake_labels)
 
 
-def sorted_again(
-    inputs: StepInputs, places: Tensor | None
+def unmix(
+    inputs: StepInputs, mask: Tensor | None
 ) -> tuple[tuple[Judgement, Tensor], tuple[Judgement, Tensor]]:
-    """The discriminator's output for the images that are real and for those that are generated, each
-    with their labels [B, F], whatever batch they are in.
+    """The discriminator's outputs with the images sorted again: for the real ones, and for the
+    generated ones, each with their labels [B, F].
 
     Args:
-        inputs: mixed.
-        places: where they are mixed.
+        inputs: the result of `mix_batches`.
+        mask: as given to `mix_batches`.
     """
     real, fake = inputs.real_judgement, inputs.fake_judgement
-    realness = exchanged(places, real.realness, fake.realness)
-    labels = exchanged(places, inputs.real_labels, inputs.fake_labels)
+    realness = swap(mask, real.realness, fake.realness)
+    labels = swap(mask, inputs.real_labels, inputs.fake_labels)
     logits: tuple[tuple[Tensor, ...] | None, tuple[Tensor, ...] | None] = (None, None)
     if real.class_logits is not None and fake.class_logits is not None:
         pairs = [
-            exchanged(places, *both)
-            for both in zip(real.class_logits, fake.class_logits, strict=True)
+            swap(mask, *both) for both in zip(real.class_logits, fake.class_logits, strict=True)
         ]
         logits = tuple(first for first, _ in pairs), tuple(second for _, second in pairs)
     return (

@@ -17,7 +17,7 @@ from impasto.errors import ImpastoError
 from impasto.processes import Processes
 
 Counted = tuple[Tensor, Tensor]
-"""A statistic of a portion: a sum, and of how many. Its mean is the quotient of both, summed."""
+"""A statistic of a portion: a sum and its count. Means divide the two after summing over portions."""
 
 
 def seed_portion(seed: int, step: int, update: int, portion: int) -> None:
@@ -50,14 +50,14 @@ class TreeSum:
 
 
 RUNNING_STATISTICS = ("running_mean", "running_var", "running_square")
-"""Names of buffers that are averages, of batch norm and of terms: of these an average is one too."""
+"""Names of buffers that are averages, of batch norm and of terms; those of portions are averaged."""
 
 
 class Buffers:
     """The buffers that a forward pass may change: running statistics, spectral norm's vectors.
 
     Args:
-        networks: those of their modules that are in training mode count. A frozen part is not.
+        networks: only their modules in training mode count, so frozen parts do not.
     """
 
     def __init__(self, *networks: nn.Module) -> None:
@@ -95,7 +95,7 @@ class Buffers:
         return [buffer.clone() for buffer in self.all]
 
     def set(self, values: Sequence[Tensor]) -> None:
-        """Put other values in their place, also between a forward and its backward pass.
+        """Overwrite the buffers with other values, also between a forward pass and its backward pass.
 
         Autograd takes these buffers for inputs of the backward pass, but in training mode none of
         them is used there: batch norm uses the batch's statistics, and spectral norm copies of its
@@ -106,9 +106,9 @@ class Buffers:
 
 
 class BatchUpdate:
-    """One update of a network by a batch in portions: what its portions leave behind, added up.
+    """One update of a network by a batch in portions: it adds up the results of the portions.
 
-    These are the gradients, running statistics (averaged), and statistics for the record. Other buffers,
+    These are the gradients, running statistics (averaged), and recorded statistics. Other buffers,
     such as spectral norm's vectors, depend on weights only, not on pictures; those of the first portion
     are taken.
 
@@ -139,7 +139,8 @@ class BatchUpdate:
 
     @contextlib.contextmanager
     def portion(self, number: int) -> Iterator[dict[str, Counted]]:
-        """The block that computes one portion, to its backward pass. Gives a dict for statistics."""
+        """The block that computes one portion, up to its backward pass. It fills the dict that it gets
+        with the portion's statistics."""
         statistics: dict[str, Counted] = {}
         if self.start is not None and number != self.numbers[0]:
             self._buffers.set(self.start)
@@ -167,7 +168,7 @@ class BatchUpdate:
             parameter.grad = None
 
     def finish(self) -> dict[str, Counted]:
-        """Leave the gradients and buffers of the whole batch in the networks; gives its statistics."""
+        """Set the gradients and buffers of the whole batch in the networks; returns its statistics."""
         if self.start is None:
             return self._statistics
         *found, numbers = self._processes.sum(self._sum.total())

@@ -23,7 +23,8 @@ class PretrainedModel:
     """The model that a training starts from.
 
     Attributes:
-        name: of the run for a checkpoint, else of the model folder; or `masters`, or a name on the hub.
+        name: for messages: the run's name for a checkpoint, the word of a packaged model such as
+            `masters`, the name on the hub, or the folder's name.
         record: its record.
         generator: its averaged generator's tensors.
         discriminator: its discriminator's tensors, if present.

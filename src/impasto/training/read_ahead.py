@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _CALLS = 256
-"""Number of calls in the search for a pattern, which must occur twice."""
+"""Number of recent calls that are searched for a pattern; it must occur in them twice."""
 
 
 class Batch(NamedTuple):

@@ -61,21 +61,22 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
     }
     filled = change(config, settings)
     first = _first_stage(config, collection)
-    generator = config.generator.model_copy(update=_on_top_of(first, config))
+    generator = config.generator.model_copy(update=_stacked_settings(first, config))
     resolved = with_defaults(
         filled.model_copy(update={"generator": generator, "first_stage": first})
     )
     if first is not None and resolved.grows:
         _check_growth(first, resolved, collection)
     rehearse(resolved, label_sizes(config, collection))
-    return _with_its_weights_known(resolved)
+    return _with_weights_digest(resolved)
 
 
 def _check_buckets(config: RunConfig, collection: Collection) -> None:
-    """Check that the collection has pictures for each of several sizes.
+    """Check that the collection has training pictures of each bucket.
 
     Raises:
-        ImpastoError: it has not; or something else makes one size only.
+        ImpastoError: it has not; or the config has a first stage or an autoencoder, which are for one
+            size.
     """
     if not config.buckets:
         return
@@ -100,10 +101,11 @@ def _check_buckets(config: RunConfig, collection: Collection) -> None:
 
 
 def _check_autoencoder(config: RunConfig) -> None:
-    """Check that nothing is asked of an autoencoder's latents that is made for pictures.
+    """Check that a config with an autoencoder has neither a discriminator nor a first stage, which are
+    made for pictures.
 
     Raises:
-        ImpastoError: it is; the message says what to set.
+        ImpastoError: it has; the message says what to set.
     """
     first = config.first_stage
     if first is not None and first.autoencoder is not None:
@@ -119,11 +121,12 @@ def _check_autoencoder(config: RunConfig) -> None:
 
 
 def _check_noise(config: RunConfig, collection: Collection) -> None:
-    """Check what a generator that begins with noise is given: normal noise, and hidden labels for its
-    guidance.
+    """Check the config of a generator whose latent is noise, such as `flow`: the latent is normal, and
+    with guidance some labels are hidden in training.
 
     Raises:
-        ImpastoError: it has another distribution, or would never learn pictures without labels.
+        ImpastoError: the latent has another distribution, or the run would not learn pictures without
+            labels.
     """
     network = config.generator.network
     if not hasattr(load_module("networks", network, "network"), "latent_dim"):
@@ -145,16 +148,16 @@ def _check_noise(config: RunConfig, collection: Collection) -> None:
 
 
 def hides_labels(config: RunConfig) -> bool:
-    """Whether labels are hidden at any time of a run."""
+    """Whether `training.hide_labels` is above 0 at any time of the run."""
     share = config.training.hide_labels
     return max(share.start, share.end) > 0 if isinstance(share, Ramp) else share > 0
 
 
-def _with_its_weights_known(config: RunConfig) -> RunConfig:
-    """The config with the SHA-256 of its autoencoder's weights, which are found and read for it.
+def _with_weights_digest(config: RunConfig) -> RunConfig:
+    """The config with the SHA-256 of its autoencoder's weights, which are read for it.
 
     Raises:
-        ImpastoError: they are not there.
+        ImpastoError: the weights are missing.
     """
     if config.autoencoder is None:
         return config
@@ -163,10 +166,10 @@ def _with_its_weights_known(config: RunConfig) -> RunConfig:
 
 
 def _check_growth(first: RunConfig, config: RunConfig, collection: Collection) -> None:
-    """Check that a run can start from its first stage's weights, before any is trained.
+    """Check, before either stage is trained, that the run can start from its first stage's weights.
 
     Raises:
-        ImpastoError: next to no layer of the generators has the same name and shape.
+        ImpastoError: less than `LEAST_KEPT` of the generator's weights would be copied.
     """
     with torch.device("meta"):
         sizes = [label_sizes(each, collection) for each in (first, config)]
@@ -231,9 +234,8 @@ def whole_steps(config: RunConfig, images: int) -> int:
     return math.ceil(images / config.images_a_step) * config.images_a_step
 
 
-def _on_top_of(first: RunConfig | None, config: RunConfig) -> dict[str, Any]:
-    """The generator's settings that follow from the first stage; empty without one, or where the run
-    only starts from its weights."""
+def _stacked_settings(first: RunConfig | None, config: RunConfig) -> dict[str, Any]:
+    """The settings of generator `stacked` that describe its first stage; empty for other generators."""
     if first is None or config.generator.network != "stacked":
         return {}
     return {
@@ -279,8 +281,8 @@ MOST_TIME = 0.05
 
 
 def _evaluation_time(evaluation: EvaluationConfig) -> float | None:
-    """The share of the time that evaluations may take; None where their interval is given, or where
-    they decide when the run ends."""
+    """Most time for evaluations, as a share of the training time. None (no limit) where their interval
+    is set, or where they decide when the run ends."""
     if evaluation.every is None and evaluation.patience is None:
         return evaluation.most_time or MOST_TIME
     return evaluation.most_time
@@ -381,7 +383,7 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
     def augment(images: Tensor) -> Tensor:
         return images if augmentation is None else augmentation(images, 0.5)
 
-    # The real number of pictures, because batch norm refuses too few.
+    # As many pictures as a portion has in training, because batch norm refuses too few.
     count = config.training.batch // config.training.accumulate
     with torch.device("meta"):
         generator = generator_of(config, label_sizes)

@@ -27,8 +27,13 @@ from impasto.sampling.grid import columns_of
 from impasto.sampling.model import BEST, Model, checkpoint_folders
 from impasto.threads import chosen_threads, threads_a_process
 from impasto.training import checkpoint, run_folder, transfer
-from impasto.training.doctor import DivergedError, Intervention, gave_up, went_back
-from impasto.training.doctor import in_passing as doctor_says
+from impasto.training.doctor import (
+    DivergedError,
+    Intervention,
+    event_line,
+    give_up_event,
+    rollback_events,
+)
 from impasto.training.encoding import with_scale
 from impasto.training.evaluation import require_networks
 from impasto.training.loop import TrainingLoop
@@ -326,7 +331,7 @@ def _load_newest(run: Path, session: Session) -> bool:
     def rewind() -> None:
         run_folder.rewind(run, state.images_seen)
         # An intervention whose row was dropped by a later one gets a row here.
-        events = went_back(state.interventions)
+        events = rollback_events(state.interventions)
         run_folder.Stats(run).add_events(state.images_seen, state.steps, events)
 
     found = processes.on_first(newest)
@@ -349,9 +354,9 @@ def _go_back(run: Path, session: Session, error: DivergedError) -> None:
     state, config = session.state, session.config
     before = state.interventions
     if len(before) >= config.doctor.rollbacks:
-        event = gave_up(error, state.images_seen, len(before))
+        event = give_up_event(error, state.images_seen, len(before))
         run_folder.Stats(run).add_events(state.images_seen, state.steps, [event])
-        raise ImpastoError(f"training of {run} {doctor_says(event)}")
+        raise ImpastoError(f"training of {run} {event_line(event)}")
     assert config.training.checkpoint_every  # `resolve` has filled it in
     folders = checkpoint.scheduled(run, config.training.checkpoint_every)
     if not folders:
@@ -369,7 +374,7 @@ def _go_back(run: Path, session: Session, error: DivergedError) -> None:
         back_to=int(folders[-1].name),
     )
     kept = checkpoint.go_back(run, folders[-1], [*before, intervention])
-    say(doctor_says(went_back([*before, intervention])[-1]))
+    say(event_line(rollback_events([*before, intervention])[-1]))
     for model in kept:
         say(f"{model}: a checkpoint that was taken back, as a model with what was kept beside it")
 

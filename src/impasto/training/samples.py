@@ -22,7 +22,7 @@ from impasto.training.session import Session
 def draw_reals(run: Path, session: Session) -> None:
     """Write the grid of real pictures."""
     config, pictures = session.config, session.pictures
-    if _of_all_sizes(run):
+    if _has_all_sizes(run):
         pixels = in_rows(
             config.resolution,
             config.buckets,
@@ -35,17 +35,20 @@ def draw_reals(run: Path, session: Session) -> None:
 
 
 def draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torch.Tensor:
-    """Write the averaged generator's grids of the fixed latents; gives its pictures of these, of several
-    sizes of the config's `resolution`."""
+    """Write the grids of the averaged generator's images of the fixed latents.
+
+    Returns:
+        The images [B, 3, H, W] in [-1, 1]; with several sizes those of the config's `resolution`.
+    """
     sampler = Sampler(session.state.average, session.config.latent, session.device, fold=False)
-    fakes = torch.cat([*_painted(sampler, session.fixed_latents, session.fixed_labels)])
-    several = _of_all_sizes(run)
-    pixels = _of_each_size(sampler, session) if several else to_uint8(fakes).cpu().numpy()
+    fakes = torch.cat([*_generate(sampler, session.fixed_latents, session.fixed_labels)])
+    several = _has_all_sizes(run)
+    pixels = _cells_of_all_sizes(sampler, session) if several else to_uint8(fakes).cpu().numpy()
     columns = columns_of(len(fakes))
     images_seen = session.state.images_seen
     save_grid(run / "samples" / f"fakes-{images_seen:012d}.png", pixels, columns)
     for name, grid in session.class_grids.items():
-        cells = _of_classes(run, name, grid, sampler, session)
+        cells = _class_cells(run, name, grid, sampler, session)
         path = run / "samples" / f"classes-{name}-{images_seen:012d}.png"
         save_grid(path, cells, columns=len(grid.classes))
     if board is not None:
@@ -53,32 +56,32 @@ def draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torc
     return fakes
 
 
-def _painted(
+def _generate(
     sampler: Sampler, latents: torch.Tensor, labels: torch.Tensor
 ) -> Iterator[torch.Tensor]:
-    """The pictures of latents, in batches."""
+    """Images [b, 3, H, W] of latents [B, Z] and labels [B, F], in batches."""
     for some in zip(latents.split(64), labels.split(64), strict=True):
         yield sampler.images(*some)
 
 
-def _of_all_sizes(run: Path) -> bool:
-    """Whether a run's grids have rows of each size. Those of earlier versions have one size only, and
-    stay so when the run goes on."""
+def _has_all_sizes(run: Path) -> bool:
+    """Whether a run's grids have rows of each size. The grids of runs that an earlier version began have
+    one size only, and keep it when the run is resumed."""
     return "cell" in read_run(run)[1].get("grid", {})
 
 
-def _of_classes(
+def _class_cells(
     run: Path, name: str, grid: ClassGrid, sampler: Sampler, session: Session
 ) -> np.ndarray:
-    """The cells of a label field's grid; of several sizes the rows take turns, except in runs of earlier
-    versions."""
+    """The cells of a label field's class grid, uint8 [B, H, W, 3]. With several sizes the rows alternate
+    between the sizes, except in runs that an earlier version began."""
     known = read_run(run)[1]["class_grids"][name]
     classes = len(grid.classes)
 
     def pictures(rows: int) -> np.ndarray:
         inputs = grid.inputs(session.fixed_latents[:rows])
         return np.concatenate(
-            [to_uint8(images).cpu().numpy() for images in _painted(sampler, *inputs)]
+            [to_uint8(images).cpu().numpy() for images in _generate(sampler, *inputs)]
         )
 
     if "sizes" not in known:
@@ -97,17 +100,17 @@ def _of_classes(
         generator.paint_as(config.resolution)  # type: ignore[operator]
 
 
-def _of_each_size(sampler: Sampler, session: Session) -> np.ndarray:
-    """The cells of a grid in which the fixed latents are painted in each size."""
+def _cells_of_all_sizes(sampler: Sampler, session: Session) -> np.ndarray:
+    """The cells, uint8 [B, H, W, 3], of a grid with the fixed latents in each size."""
     config, generator = session.config, session.state.average
 
     def pictures(size: Resolution, count: int) -> np.ndarray:
-        """Of the first so many latents, again from the first where there are no more."""
+        """Images of the first `count` fixed latents; with more, the latents are repeated in order."""
         generator.paint_as(size)  # type: ignore[operator]
         numbers = torch.arange(count) % len(session.fixed_latents)
         inputs = session.fixed_latents[numbers], session.fixed_labels[numbers]
         return np.concatenate(
-            [to_uint8(images).cpu().numpy() for images in _painted(sampler, *inputs)]
+            [to_uint8(images).cpu().numpy() for images in _generate(sampler, *inputs)]
         )
 
     try:
@@ -117,7 +120,8 @@ def _of_each_size(sampler: Sampler, session: Session) -> np.ndarray:
 
 
 def describe_samples(session: Session, fakes: torch.Tensor) -> dict[str, float]:
-    """The statistics of a grid, and of the discriminator at that moment, if there is one."""
+    """The statistics that are recorded with a grid: its diversity, and the held-out probe of the
+    discriminator if there is one."""
     described = {"diversity/fake": diversity(fakes), "diversity/real": session.real_diversity}
     if session.config.discriminator is None:
         return described

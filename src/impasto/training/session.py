@@ -1,4 +1,4 @@
-"""A run in memory: networks, pictures, objective and what its grids are made from."""
+"""A run in memory: networks, pictures, objective, and the latents and labels of its grids."""
 
 import numpy as np
 import torch
@@ -28,7 +28,12 @@ from impasto.training.trainer import Trainer
 class Session:
     """Everything that training a run works with, in memory.
 
-    With `few`, an autoencoder encodes only a few pictures, to measure steps with them.
+    Args:
+        config: resolved.
+        collection: the training collection.
+        device: of the networks.
+        processes: those that train together.
+        few: with an autoencoder, encode only a few pictures, for measuring the speed of steps.
     """
 
     def __init__(
@@ -53,13 +58,13 @@ class Session:
         self.state = TrainState.build(config, self.label_sizes, device, self.objective.memory)
         self.trainer = Trainer(config, self.objective, self.pictures, self.state, processes)
         self.evaluator = TrainingEvaluator(config, collection, device, processes)
-        # What every grid is painted from, and compared with: the same from first to last.
+        # All grids of a run show the same latents and labels, beside the same real pictures.
         self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)
         self.reals, self.fixed_labels = self.pictures.fixed(config.training.grid)
         self.real_diversity = diversity(self.reals)
         rows, counts = self.pictures.combinations()
         labels = tuple(LabelRecord(name=f.name, classes=f.classes) for f in fields)
-        # And for each label field the same few latents in every class, side by side.
+        # For each label field, a grid with the same few latents in every class, side by side.
         self.class_grids = {
             field.name: ClassGrid.of(position, labels, rows, counts)
             for position, field in enumerate(labels)
@@ -72,7 +77,7 @@ class Session:
     def _record(
         self, labels: tuple[LabelRecord, ...], rows: np.ndarray, counts: np.ndarray
     ) -> ModelRecord:
-        """What `model.json` says of the generator.
+        """The record of the generator for `model.json`.
 
         Args:
             labels: the label fields with their classes.
@@ -105,9 +110,9 @@ class Session:
         )
 
     def prepare(self) -> None:
-        """Let the objective's terms take in the training pictures, before the first step.
+        """Prepare the memories of the objective's terms from training pictures, before the first step.
 
-        The first process does, and the others get its result, so that all have the same numbers.
+        The first process does it and sends the result to the others, so that all have the same values.
         """
         if not len(self.objective.memory):
             return
@@ -119,15 +124,15 @@ class Session:
         self.state.memory.load_state_dict(self.processes.on_first(prepared))
 
     def print_notes(self) -> None:
-        """Print which part is learned, how often each class is shown, and whether pictures were removed
-        from the collection."""
-        lines = [self._part(), self.pictures.shown_in_words(), taken_out(self.known["forgotten"])]
+        """Print which part of the collection is used, how often each class is used, and whether pictures
+        were removed from it."""
+        lines = [self._part(), self.pictures.order_line(), taken_out(self.known["forgotten"])]
         for line in lines:
             if line:
                 say(line)
 
     def _part(self) -> str:
-        """The part of the collection that is learned, a line; '' for all of it."""
+        """A line about the part of the collection that is trained on; '' for all of it."""
         part = self.collection
         if part.condition is None:
             return ""

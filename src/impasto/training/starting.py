@@ -1,8 +1,8 @@
-"""`--from auto`: which model of the package a training starts from, or none, by a quick measurement.
+"""`--from auto`: start from the packaged model that is nearest to the collection, if it is near enough.
 
-Measured is the kernel distance (KID) of the collection's pictures to those that a model makes, by
-EfficientNet-Lite0. Starting from a model helps where its pictures are like the collection's, and costs
-where they are not (benchmarks/starts.py).
+The distance is the KID of the collection's pictures to the model's, with features of EfficientNet-Lite0.
+Starting from a model saves time if its pictures are similar to the collection's, and costs time if they
+are not (benchmarks/starts.py).
 """
 
 from collections.abc import Mapping
@@ -43,15 +43,20 @@ class Start:
 
     Attributes:
         model: a run or a model; None: nothing.
-        chosen: what `auto` has measured and chosen, for `run.json`; None: it was not asked to.
+        chosen: what `auto` measured and chose, in words, for `run.json`; None: without `auto`.
     """
 
     model: Path | None
     chosen: str | None = None
 
     @classmethod
-    def said(cls, chosen: str, model: str | None = None) -> "Start":
-        """A choice, which is printed."""
+    def announced(cls, chosen: str, model: str | None = None) -> "Start":
+        """Print a choice, and return it as a start.
+
+        Args:
+            chosen: the choice in words.
+            model: name of the chosen model; None: train from scratch.
+        """
         say(f"{CHOSEN}{chosen}")
         return cls(None if model is None else Path(model), chosen)
 
@@ -65,16 +70,16 @@ def chosen_start(
     only: str | None = None,
     run: Path | None = None,
 ) -> Start:
-    """The model to start from: what was said, or for `auto` the nearest of the package, or none.
+    """The model to start from: `start_from` itself, or for `auto` the nearest packaged model or none.
 
     Args:
-        start_from: as of `--from`.
-        recipe: as of `train`; the models of the package are flagships.
+        start_from: the value of `--from`.
+        recipe: as in `train`. The packaged models are flagships, so `auto` gives none for other recipes.
         data: the collection.
-        settings: of the training; a model with other networks than these, or a config in place of the
-            recipe, ask for is none to start from.
-        only: the part of it that is learned.
-        run: the run's folder; if it is there, what it started from is taken.
+        settings: of the training. A packaged model is left out if they, or a config given as recipe,
+            ask for other networks than it has.
+        only: the condition of the part of the collection that is trained on.
+        run: the run's folder. If it exists, the result is what that run started from.
 
     Raises:
         ImpastoError: the collection cannot be read, or the run is damaged or started otherwise.
@@ -86,12 +91,12 @@ def chosen_start(
         return Start(_start_of(run))
     name = recipe.recipe if isinstance(recipe, RunConfig) else recipe
     if name is not None and not name.startswith(FLAGSHIP):
-        return Start.said(f"from nothing; the models of the package do not fit recipe {name}")
+        return Start.announced(f"from nothing; the models of the package do not fit recipe {name}")
     models = {name: Model.load(name) for name in there()}
-    asked = {**_changes_of(recipe), **(settings or {})}
-    other = {name: _other_networks(model.record, asked) for name, model in models.items()}
+    wanted = {**_changes_of(recipe), **(settings or {})}
+    other = {name: _other_networks(model.record, wanted) for name, model in models.items()}
     if other and all(other.values()):
-        return Start.said(
+        return Start.announced(
             f"from nothing; the models of the package have another {min(other.values())} than is set"
         )
     size: Resolution = USUAL_SIDE
@@ -99,12 +104,14 @@ def chosen_start(
     if packed is not None and not any(times(each, USUAL_SIDE) for each in packed):
         size = packed[-1]  # rectangles, or small pictures
     collection = open_or_pack(data, size).only(only)
-    far = {name: _far(model, collection) for name, model in models.items() if not other[name]}
-    nearest = min(far, key=far.__getitem__, default=None)
-    found = ", ".join(f"{value:.3f} of {name}" for name, value in far.items())
-    if nearest is not None and far[nearest] > NEAR:
+    distances = {
+        name: _distance_to(model, collection) for name, model in models.items() if not other[name]
+    }
+    nearest = min(distances, key=distances.__getitem__, default=None)
+    found = ", ".join(f"{value:.3f} of {name}" for name, value in distances.items())
+    if nearest is not None and distances[nearest] > NEAR:
         nearest = None
-    return Start.said(
+    return Start.announced(
         f"from {nearest or 'nothing'}; distance of this collection to the pictures (kid-lite0): "
         f"{found}; up to {NEAR} a start helps",
         nearest,
@@ -130,7 +137,7 @@ def _start_of(run: Path) -> Path | None:
 
 
 def _changes_of(recipe: str | RunConfig | None) -> dict[str, Any]:
-    """The settings by which a config's networks are others than its recipe's."""
+    """The settings in which a config's networks differ from its recipe's, by dotted name."""
     if not isinstance(recipe, RunConfig):
         return {}
     config, base = with_defaults(recipe), with_defaults(load_recipe(recipe.recipe)())
@@ -147,8 +154,8 @@ def _changes_of(recipe: str | RunConfig | None) -> dict[str, Any]:
 
 
 def _other_networks(model: ModelRecord, settings: Mapping[str, Any]) -> str:
-    """The setting by which a training has other networks than a model, whose weights then fit only in
-    part; '' if there is none."""
+    """The first setting with which the networks would differ from a model's, so that its weights fit
+    only in part; '' if there is none."""
     for name, value in settings.items():
         section, _, option = name.partition(".")
         if section not in _NETWORKS or option in READ:
@@ -159,6 +166,7 @@ def _other_networks(model: ModelRecord, settings: Mapping[str, Any]) -> str:
     return ""
 
 
-def _far(model: Model, collection: Collection) -> float:
+def _distance_to(model: Model, collection: Collection) -> float:
+    """The KID of a collection's pictures to a model's, at the model's size."""
     side = square_of(model.record.resolution)
     return distance(model, collection, at_side(collection.resolution, side))

@@ -55,13 +55,13 @@ class TrainState:
     seconds: float = 0.0
     """Training time so far, over all sessions of the run."""
     memory: nn.Module = field(default_factory=nn.ModuleDict)
-    """The objective's: tensors of terms that have some."""
+    """The objective's memory: the tensors of its terms."""
     adaptive: AdaptiveProbability | None = None
-    """How often pictures are augmented, where that follows the discriminator."""
+    """The state of adaptive augmentation; None if the probability is not adaptive."""
     interventions: tuple[Intervention, ...] = ()
-    """Of the doctor, so far; each has halved the learning rates."""
+    """The doctor's interventions so far; each has halved the learning rates."""
     _known: Any = field(default=None, init=False, repr=False)
-    """What `_pairs` has looked up, and of which networks."""
+    """Cache of `_pairs`: the networks, and its result for them."""
 
     @classmethod
     def build(

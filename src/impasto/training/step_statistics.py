@@ -1,4 +1,4 @@
-"""The statistics of one step: losses, shares of terms, and what the discriminator says."""
+"""The statistics of one step: losses, the terms' parts of them, and the discriminator's outputs."""
 
 from collections.abc import Mapping
 
@@ -57,7 +57,7 @@ def note_judgements(
 
 
 class StepStatistics:
-    """Statistics of one step, over its updates and portions. They are never copied to the host here."""
+    """Statistics of one step, over its updates and portions. They stay on the device."""
 
     def __init__(self) -> None:
         self._values: dict[str, list[Counted]] = {}

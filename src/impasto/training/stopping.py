@@ -13,7 +13,7 @@ from impasto.formatting import quoted
 
 @contextmanager
 def resumable(run: Path) -> Iterator[None]:
-    """Add the command for resuming to errors in the block."""
+    """Append the command that resumes the run to the messages of errors in the block."""
     try:
         yield
     except WriteError as error:
@@ -33,9 +33,10 @@ def _resume_command(run: Path) -> str:
 
 @contextmanager
 def stop_requested() -> Iterator[list[int]]:
-    """Catch requests to stop (Ctrl-C, or SIGTERM from batch systems).
+    """Collect requests to stop (Ctrl-C, or SIGTERM from batch systems): the numbers of their signals are
+    appended to the list.
 
-    The loop ends after the step it is in. A second Ctrl-C stops at once; a second SIGTERM does not,
+    The training loop reads it after each step. A second Ctrl-C stops at once; a second SIGTERM does not,
     since `torchrun` passes one on that a batch system sends to all processes too.
     """
     requests: list[int] = []

@@ -44,7 +44,7 @@ LENGTHS = ("training.images", "training.epochs")
 
 
 def without_unset_lengths(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without lengths of null, which say nothing where a time is given."""
+    """The settings without lengths that are null; they do not conflict with a given time."""
     return {
         name: value for name, value in settings.items() if name not in LENGTHS or value is not None
     }
@@ -52,7 +52,7 @@ def without_unset_lengths(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Stage:
-    """A size that is trained: its config, how fast it is, and for how many images."""
+    """A stage of a planned run: its config, measured speed and length in images."""
 
     config: RunConfig
     images_per_second: float
@@ -64,14 +64,14 @@ class Stage:
 
 
 def divided(rates: Mapping[int, float], seconds: float) -> dict[int, int]:
-    """Images of each size in the given time; sizes for which there is not enough are left out.
+    """Divide a time among the sizes. The largest sizes are left out while one would get too few images.
 
     Args:
-        rates: images a second of each size, measured.
+        rates: measured images a second, by size.
         seconds: the time, evaluations included.
 
     Returns:
-        At least the smallest size, however few its images are.
+        Images by size; at least the smallest size, however few its images are.
     """
     sizes = sorted(rates)
     while True:
@@ -82,8 +82,8 @@ def divided(rates: Mapping[int, float], seconds: float) -> dict[int, int]:
 
 
 def _shared(rates: Mapping[int, float], seconds: float) -> dict[int, int]:
-    """Images of all these sizes, the smallest first, by their shares of the time; what is too much for
-    one is for those after it."""
+    """Images by size, for all these sizes, the smallest first, from their shares of the time. Time that
+    is left at a size's most images goes to the larger ones."""
     images: dict[int, int] = {}
     sizes = list(rates)
     for place, size in enumerate(sizes):
@@ -95,8 +95,8 @@ def _shared(rates: Mapping[int, float], seconds: float) -> dict[int, int]:
 
 
 def chained(stages: Sequence[Stage]) -> RunConfig:
-    """The config of a run of these stages, each from the weights of the one before. A stage ends early
-    where its scores stand still and training pictures are copied."""
+    """The config of a run in these stages, each of which starts from the weights of the one before. A
+    stage ends early if its scores stop improving and training pictures are copied."""
     config: RunConfig | None = None
     for stage in stages:
         before = None if config is None else config.model_dump(mode="json")
@@ -108,8 +108,8 @@ def chained(stages: Sequence[Stage]) -> RunConfig:
 
 
 def _patience(stage: Stage) -> dict[str, Any]:
-    """The settings with which a stage ends early, unless the user's are others or it is too short to
-    be evaluated more than once."""
+    """The settings that let a stage end early. Empty if the user chose other ones, or if the stage is
+    too short to be evaluated more than once."""
     chosen = stage.config.evaluation
     if chosen.every == 0 or chosen.patience is not None or stage.images < LEAST_IMAGES:
         return {}
@@ -148,7 +148,7 @@ def choose_in(
 
 
 def planned(start: Start, time: str | None) -> dict[str, Any]:
-    """What `run.json` says of how a training was planned: the choice of `--from auto`, and `--time`."""
+    """The entries of `run.json` about planning: the choice of `--from auto`, and `--time` in seconds."""
     chosen = {} if start.chosen is None else {"chosen_start": start.chosen}
     return chosen if time is None else {**chosen, "planned_seconds": parse_time(time)}
 
@@ -171,9 +171,9 @@ def plan(
         data: the collection.
         settings: by dotted names, for all sizes.
         seconds: the time.
-        device: that steps are measured on.
-        processes: that they are measured with.
-        start_from: a model to start from; then one size is trained.
+        device: on which steps are measured.
+        processes: with which steps are measured.
+        start_from: a model to start from; only one size is trained then.
         options: further ones of `choose`.
 
     Raises:
@@ -222,8 +222,10 @@ def _choices(
     *,
     one: bool,
 ) -> dict[int, TrainingChoice]:
-    """What is chosen for each size, the smallest first; for one size only with `one`. Sizes are sides;
-    of rectangles, those of squares with about as many pixels."""
+    """The choices by size, the smallest first; with `one` only the collection's size.
+
+    A size is the side of a square; for rectangles that of the square with about as many pixels.
+    """
     whole = processes.local_first(lambda: select(recipe, data))
     largest = square_of(whole.config.resolution)
     found = {largest: whole}

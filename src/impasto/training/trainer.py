@@ -16,7 +16,7 @@ from impasto.processes import ALONE, Processes
 from impasto.resolution import resolution_of
 from impasto.training.adaptive import signs
 from impasto.training.data import TrainingPictures
-from impasto.training.mixing import mixed, sorted_again
+from impasto.training.mixing import mix_batches, unmix
 from impasto.training.portions import BatchUpdate, Buffers, Counted, seed_portion
 from impasto.training.state import TrainState
 from impasto.training.step_statistics import (
@@ -140,7 +140,7 @@ class Trainer:
         Args:
             images: real ones [B, 3, H, W].
             labels: theirs [B, F].
-            with_gradient: whether generated images keep their graph.
+            with_gradient: whether generated images keep their autograd graph.
             fakes: whether images are generated.
         """
         fake, fake_labels = images[:0], labels[:0]
@@ -192,14 +192,14 @@ class Trainer:
         hidden = torch.rand(labels.shape, device=labels.device) < share
         return torch.where(hidden, -1, labels)
 
-    def _places_to_mix(self) -> Tensor | None:
-        """Bool [B]: where a portion's real and generated images change places; None: nowhere."""
+    def _mix_mask(self) -> Tensor | None:
+        """Bool [B]: where a portion's real and generated images are swapped; None: nowhere."""
         share = self.config.training.mix_batches
         if share == 0:
             return None
         return torch.rand(self.portion, device=self.pictures.device) < share
 
-    def _to_mirror(self) -> Tensor | None:
+    def _mirror_mask(self) -> Tensor | None:
         """Bool [B]: which of a portion's real images are mirrored; None: none."""
         if not self.config.training.mirror:
             return None
@@ -208,21 +208,21 @@ class Trainer:
     def _pictures(self, start: int, portion: int) -> tuple[Tensor, Tensor]:
         """One portion of the batch that begins with real image number `start` of the run."""
         images, labels = self.pictures.shown(
-            start + portion * self.portion, self.portion, self._to_mirror()
+            start + portion * self.portion, self.portion, self._mirror_mask()
         )
         return images, self._drop_labels(labels)
 
     def _seed(self, update: int, portion: int) -> None:
         seed_portion(self.config.training.seed, self.state.steps, update, portion)
 
-    def _update_of(self, parameters: list[nn.Parameter]) -> BatchUpdate:
+    def _new_update(self, parameters: list[nn.Parameter]) -> BatchUpdate:
         """The next update of a network."""
         return BatchUpdate(
             parameters, self.buffers, self.processes, self.config.training.accumulate
         )
 
     def _discriminator_update(self, statistics: StepStatistics, update: int) -> "Generated":
-        """One discriminator update; gives how its images were generated.
+        """One discriminator update; returns how its images were generated.
 
         Args:
             statistics: of the step.
@@ -233,7 +233,7 @@ class Trainer:
         assert optimiser is not None
         last = update == training.discriminator_steps - 1
         optimiser.zero_grad(set_to_none=True)
-        batch = self._update_of(self.discriminator_parameters)
+        batch = self._new_update(self.discriminator_parameters)
         # The generator's update uses these images again. With one portion they are kept with their
         # graph. With more, keeping the graphs would cost the memory that portions save.
         keep = last and len(batch.numbers) == 1 and not self.pretraining
@@ -245,8 +245,8 @@ class Trainer:
                 images, labels = self._pictures(state.images_seen, portion)
                 clean = self._step_inputs(images, labels, with_gradient=keep)
                 made.kept = clean if keep else None
-                places = self._places_to_mix()
-                inputs = self._for_discriminator(mixed(clean, places), number)
+                mix = self._mix_mask()
+                inputs = self._for_discriminator(mix_batches(clean, mix), number)
                 with frozen(self.generator_parameters):
                     loss, shares = self.objective.loss(
                         "discriminator", inputs, images_seen=state.images_seen, update=number
@@ -254,7 +254,7 @@ class Trainer:
                     (loss / training.accumulate).backward()
                 # Of every update: a term with `every: n` may never be active in the last one.
                 note_loss(noted, "discriminator", loss, shares)
-                self._note_pictures(noted, inputs, places, last)
+                self._note_judgements(noted, inputs, mix, last)
         found = batch.finish()
         if state.adaptive is not None:
             state.adaptive.observe(*found.pop(OVERFITTING))
@@ -269,20 +269,20 @@ class Trainer:
         state.images_seen += training.batch
         return made
 
-    def _note_pictures(
-        self, noted: dict[str, Counted], inputs: StepInputs, places: Tensor | None, last: bool
+    def _note_judgements(
+        self, noted: dict[str, Counted], inputs: StepInputs, mix: Tensor | None, last: bool
     ) -> None:
-        """Note what the discriminator makes of the real and of the generated images.
+        """Note statistics of the discriminator's outputs for the real and for the generated images.
 
         Args:
-            noted: of a portion.
+            noted: a portion's statistics, which are added to.
             inputs: of a discriminator update.
-            places: where its batches are mixed.
+            mix: where its batches are swapped, see `mix_batches`.
             last: whether the update is the last of its step.
         """
         if not last and self.state.adaptive is None:
             return
-        real, fake = sorted_again(inputs, places)
+        real, fake = unmix(inputs, mix)
         if last:
             note_judgements(noted, self.objective, real, fake, self.config.labels)
         if self.state.adaptive is not None:
@@ -305,8 +305,8 @@ class Trainer:
             fake_origin=fakes if asked[1] else None,
         )
 
-    def _generated_again(self, made: "Generated", batch: BatchUpdate, portion: int) -> StepInputs:
-        """The step inputs of a discriminator update, now with the graph of the generated images."""
+    def _regenerate(self, made: "Generated", batch: BatchUpdate, portion: int) -> StepInputs:
+        """The step inputs of a discriminator update again, with the autograd graph of its images."""
         if made.kept is not None:
             return made.kept
         self._seed(made.update, portion)
@@ -333,7 +333,7 @@ class Trainer:
         """
         number = self.config.discriminator_steps + update
         if made is not None and update == 0:
-            inputs = self._generated_again(made, batch, portion)
+            inputs = self._regenerate(made, batch, portion)
             self._seed(number, portion)
             return inputs
         self._seed(number, portion)
@@ -362,7 +362,7 @@ class Trainer:
         """
         training, state = self.config.training, self.state
         state.generator_optimiser.zero_grad(set_to_none=True)
-        batch = self._update_of(self.generator_parameters)
+        batch = self._new_update(self.generator_parameters)
         number = self._generator_updates + update
         for portion in batch.numbers:
             with batch.portion(portion) as noted:
@@ -410,7 +410,7 @@ class Trainer:
 
 @dataclass
 class Generated:
-    """How the images of a discriminator update were generated, for the generator's update."""
+    """How a discriminator update generated its images, so that the generator's update can reuse them."""
 
     update: int
     """Number of the discriminator update in its step."""

@@ -32,7 +32,7 @@ from impasto.networks._conditioning import LabelEmbedding
 from impasto.resolution import Resolution, recorded
 from impasto.sampling.model import ModelRecord
 from impasto.training.last_layer import fit_last_layer
-from impasto.training.matching import Kept, fill, listed, reconditioned, sized_by_classes
+from impasto.training.matching import Kept, adapt_batch_norms, fill, listed, sized_by_classes
 from impasto.training.pretrained import PretrainedModel
 from impasto.training.resolve import LEAST_KEPT
 from impasto.training.state import TrainState
@@ -43,11 +43,11 @@ class Transfer:
     """What a training has copied from its starting model.
 
     Attributes:
-        source: that model.
-        generator: the layers copied.
-        discriminator: the layers copied; None: it starts fresh.
-        classes: by label field: copied and new classes.
-        notes: further remarks, a clause each.
+        source: the starting model.
+        generator: which layers were copied.
+        discriminator: which layers were copied; None: it starts fresh.
+        classes: by label field, the names of copied and of new classes.
+        notes: further remarks for the printed lines, a clause each.
         has_discriminator: whether the run trains a discriminator.
     """
 
@@ -95,11 +95,11 @@ class Transfer:
 
 
 def settled(config: RunConfig, collection: Collection, source: PretrainedModel) -> RunConfig:
-    """The config of a training from a model: for exactly the model's generator, the EMA has no
-    ramp-up and its full half-life at once.
+    """The config of a training that starts from a model.
 
-    With new layers or classes it keeps the ramp-up, because their first weights would stay in the
-    average for too long.
+    If the generator is exactly the model's, the EMA has no ramp-up and its full half-life at once. With
+    new layers or classes it keeps the ramp-up, because their first weights would stay in the average for
+    too long. With an autoencoder, the scale of the latents is the model's.
 
     Args:
         config: resolved.
@@ -107,9 +107,9 @@ def settled(config: RunConfig, collection: Collection, source: PretrainedModel) 
         source: the model.
 
     Raises:
-        ImpastoError: one of both makes latents and the other does not, or those of another autoencoder.
+        ImpastoError: only one of the two makes latents, or they have different autoencoders.
     """
-    config = _with_its_scale(config, source)
+    config = _with_model_scale(config, source)
     fields = {field.name: field.classes for field in collection.fields}
     labels = [(name, fields[name]) for name in config.labels]
     if not _same(source.record, config.resolution, config.latent.size, config.generator, labels):
@@ -122,8 +122,8 @@ def settled(config: RunConfig, collection: Collection, source: PretrainedModel) 
     return config.model_copy(update={"training": training})
 
 
-def _with_its_scale(config: RunConfig, source: PretrainedModel) -> RunConfig:
-    """The config with the scale of the latents that the model has learned."""
+def _with_model_scale(config: RunConfig, source: PretrainedModel) -> RunConfig:
+    """The config with the model's scale of latents; see `settled` for errors."""
     mine, theirs = config.autoencoder, source.record.autoencoder
     if mine is None and theirs is None:
         return config
@@ -150,7 +150,8 @@ def _same(
     generator: NetworkConfig,
     labels: Iterable[tuple[str, Sequence[str]]],
 ) -> bool:
-    """Whether a model's generator has the same architecture, label fields and classes."""
+    """Whether a model's generator has this resolution, architecture and latent size, and these label
+    fields with these classes."""
     changeable = at_sampling(generator.network)
     options, known = (
         {name: value for name, value in each.options.items() if name not in changeable}
@@ -183,7 +184,7 @@ def begin(state: TrainState, source: PretrainedModel, record: ModelRecord) -> Tr
     _check_family(source, record)
     changed = theirs.labels != record.labels
     sized = sized_by_classes("generator", record) if changed else frozenset()
-    tensors, adapted = reconditioned(state.generator, source.generator)
+    tensors, adapted = adapt_batch_norms(state.generator, source.generator)
     generator, pairs = fill(state.generator, record.labels, tensors, theirs.labels, sized)
     if generator.values < LEAST_KEPT * generator.of:
         raise ImpastoError(
@@ -227,7 +228,7 @@ def _check_family(source: PretrainedModel, record: ModelRecord) -> None:
     """
     theirs = source.record
     if record.generator.network == "stacked":
-        raise two_stages(record.recipe)
+        raise two_stage_error(record.recipe)
     if theirs.generator.network != record.generator.network:
         raise ImpastoError(
             f"nothing of {source.name} can be kept: its generator is of the family "
@@ -242,7 +243,7 @@ def _input_notes(theirs: ModelRecord, record: ModelRecord, adapted: bool) -> lis
     Args:
         theirs: the starting model.
         record: of the generator to train.
-        adapted: whether conditional batch norms were adapted (`matching.reconditioned`).
+        adapted: whether conditional batch norms were adapted (`matching.adapt_batch_norms`).
     """
     notes = []
     if theirs.latent.dim != record.latent.dim:
@@ -264,7 +265,7 @@ def _input_notes(theirs: ModelRecord, record: ModelRecord, adapted: bool) -> lis
     return notes
 
 
-def two_stages(recipe: str) -> ImpastoError:
+def two_stage_error(recipe: str) -> ImpastoError:
     """The error for a two-stage recipe that is to start from a model."""
     return ImpastoError(
         f"recipe {recipe} trains in two stages, and these cannot start from a model; choose another "
@@ -273,13 +274,13 @@ def two_stages(recipe: str) -> ImpastoError:
 
 
 def _reads_labels(network: nn.Module) -> set[str]:
-    """A generator's layers with rows for each class, if there are any."""
+    """Names of a network's layers with a row for each class: its label embeddings."""
     found = network.named_modules()
     return {path for path, module in found if isinstance(module, LabelEmbedding)}
 
 
 def _other_settings(theirs: NetworkConfig, record: ModelRecord) -> str:
-    """The reason why no layer fits in spite of equal families."""
+    """The reason why no layer fits although the families are the same, for an error message."""
     here = record.generator.options
     other = [
         f"generator.{name}={value}"

@@ -1,10 +1,10 @@
-"""Augmentation of the pictures that a denoiser learns from, with values that describe it (Karras et al.
-2022, arXiv:2206.00364, appendix F.2).
+"""Augmentation of a denoiser's training pictures, with augmentation labels (Karras et al. 2022,
+arXiv:2206.00364, appendix F.2).
 
-The denoiser is told these values. At sampling they are zero, so it makes pictures without any of these
-changes. The kinds of change are EDM's: mirroring left to right, mirroring top to bottom, scaling,
-rotation, stretching and shifting. All of a picture's changes are one affine map, so it is resampled
-once, bilinearly. Beyond its edges it is mirrored.
+The labels say how a picture was changed, and the denoiser is conditioned on them. When sampling they are
+zero, so it makes pictures without any of these changes. The kinds of change are EDM's: mirroring left to
+right, mirroring top to bottom, scaling, rotation, stretching and shifting. All changes of a picture are
+one affine map, so it is resampled once, bilinearly. Beyond its edges it is mirrored.
 """
 
 import math
@@ -17,16 +17,16 @@ _SCALING = 0.2 * math.log(2)  # standard deviation of the logarithm of a scale o
 _SHIFT = 0.125 * 2  # standard deviation of a shift, with the picture's edges at -1 and 1
 
 
-def augmented(images: Tensor, probability: float) -> tuple[Tensor, Tensor]:
-    """Images with random changes, and values that say which.
+def augment_with_labels(images: Tensor, probability: float) -> tuple[Tensor, Tensor]:
+    """Change images at random; gives them with their augmentation labels.
 
     Args:
         images: [B, 3, H, W].
-        probability: of each of the six kinds of change, for each image.
+        probability: of each of the six kinds of change, for each image, 0 to 1.
 
     Returns:
-        Images [B, 3, H, W] and values [B, 9] in units of about 1, see `places`. An image that nothing
-        is drawn for is unchanged bit for bit and has only zeros.
+        Images [B, 3, H, W] and labels [B, 9], of a magnitude of about 1; see `affine_maps`. An image for
+        which no change is drawn stays the same bit for bit, and its labels are zeros.
     """
     count = len(images)
     drawn = (torch.rand(count, 6, device=images.device) < probability).to(images.dtype)
@@ -43,13 +43,15 @@ def augmented(images: Tensor, probability: float) -> tuple[Tensor, Tensor]:
         dim=1,
     )
     grid = F.affine_grid(
-        places(values, images.shape[2] / images.shape[3]), list(images.shape), align_corners=False
+        affine_maps(values, images.shape[2] / images.shape[3]),
+        list(images.shape),
+        align_corners=False,
     )
     changed = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
     return torch.where(drawn.any(dim=1)[:, None, None, None], changed, images), values
 
 
-def places(values: Tensor, tall: float = 1.0) -> Tensor:
+def affine_maps(values: Tensor, tall: float = 1.0) -> Tensor:
     """Affine maps [B, 2, 3] from positions in the changed images to positions in the images.
 
     Positions are from -1 to 1 between the edges, to the right and down.
