@@ -22,7 +22,7 @@ from impasto.sampling.class_choice import mixed, parse_mixtures
 from impasto.sampling.model import ModelRecord, find_model
 from impasto.sampling.painter import Painter
 from impasto.sampling.point_text import Origin, png_text
-from impasto.sampling.points import Points, class_texts, class_weights, gathered, joined
+from impasto.sampling.points import Points, class_texts, class_weights, joined, load_all_points
 from impasto.sampling.records import LabelRecord
 from impasto.training import train
 from tests.helpers.command_line import done, invoke
@@ -224,16 +224,16 @@ def test_several_files_and_patterns(run: Path, painter: Painter, tmp_path: Path)
     assert [origin.seed for origin in found.origins] == [7, 3, 5, 8, 9, 10]
     assert len(list((tmp_path / "o").glob("point-*.png"))) == 6
     for pattern in ("**/seed-*03.png", "of**/seed-*03.png"):
-        assert gathered([tmp_path / pattern], painter.record, "it").origins[0].seed == 3
+        assert load_all_points([tmp_path / pattern], painter.record, "it").origins[0].seed == 3
     # A file with such a name is no pattern.
     exact = tmp_path / "of 5[a]" / "seed-00000003.png"
-    assert gathered([exact], painter.record, "it").origins[0].seed == 3
+    assert load_all_points([exact], painter.record, "it").origins[0].seed == 3
     with pytest.raises(
         ImpastoError, match=r"no file of points has a name of the pattern '.*x\*\.png'"
     ):
-        gathered([tmp_path / "x*.png"], painter.record, "it")
+        load_all_points([tmp_path / "x*.png"], painter.record, "it")
     with pytest.raises(ImpastoError, match="there is no file of points"):
-        gathered([tmp_path / "x.safetensors"], painter.record, "it")
+        load_all_points([tmp_path / "x.safetensors"], painter.record, "it")
 
 
 def test_points_of_another_model_are_refused(painter: Painter, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from impasto.errors import ImpastoError
 from impasto.registry import module_names, recipe_names
 from impasto.resolution import Size, recorded
 from impasto.sampling.point_text import TEXT_KEY
-from impasto.sampling.shipped import there
+from impasto.sampling.shipped import packaged_models
 from impasto.sources.listing import Entry, Listing
 from impasto.studio.context import Studio
 from impasto.studio.jobs import Job, Jobs
@@ -481,7 +481,7 @@ def test_what_a_run_began_with(client: TestClient, studio: Studio, world: Studio
 
 def test_models_and_their_cards(visitor: TestClient) -> None:
     found = {each["name"]: each for each in _get(visitor, "models")["models"]}
-    assert set(found) == {RUN, *there()}
+    assert set(found) == {RUN, *packaged_models()}
     assert found[RUN]["fields"] == [{"name": "kind", "classes": ["cold", "warm"]}]
     details = _get(visitor, "models/details", model=RUN)
     assert details["summary"] == found[RUN]
@@ -572,7 +572,7 @@ def test_a_downloaded_picture_paints_itself_again(visitor: TestClient, world: St
 
 
 def test_sheets_of_models_that_stay_are_kept_by_the_browser(visitor: TestClient) -> None:
-    for model, stays in {RUN: False, **dict.fromkeys(there(), True)}.items():
+    for model, stays in {RUN: False, **dict.fromkeys(packaged_models(), True)}.items():
         answer = visitor.get("/api/gallery/sheet", params={"model": model, "seeds": "1"})
         assert (answer.headers["cache-control"] == FOR_A_WHILE) is stays, model
 

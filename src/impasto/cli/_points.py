@@ -111,12 +111,12 @@ def centre_of(
 def _given(painter: Painter, options: Options, folder: Path) -> tuple[Points, list[str]] | None:
     """The points of files and favourites with names for them; None where none are given."""
     from impasto.exploring.favourites import chosen_favourites
-    from impasto.sampling.points import gathered, joined
+    from impasto.sampling.points import joined, load_all_points
 
     found: list[Points] = []
     names: list[str] = []
     if files := [*(options.points or []), *(options.like or [])]:
-        found = [gathered(files, painter.record, "sample")]
+        found = [load_all_points(files, painter.record, "sample")]
         names = [f"point-{number:04d}" for number in range(len(found[0]))]
     if options.favourites is not None:
         more, points = chosen_favourites(folder, painter.record, options.favourites)

@@ -30,7 +30,7 @@ from impasto.exploring.walks import Stations, stations_of
 from impasto.formatting import counted
 from impasto.resolution import in_words
 from impasto.sampling.painter import Painter
-from impasto.sampling.points import Points, gathered
+from impasto.sampling.points import Points, load_all_points
 from impasto.sampling.seeds import MAX_SEED, check_seeds
 
 _MOST_PIXELS = 2**28
@@ -346,7 +346,7 @@ def _laid_out(
 ) -> tuple[Points, tuple[int, int]]:
     """The points of a canvas, and the columns and rows of their grid."""
     if options.points:
-        points = gathered(options.points, painter.record, "the canvas")
+        points = load_all_points(options.points, painter.record, "the canvas")
     else:
         seeds = check_seeds(options.seeds or range(math.prod(options.layout or pictures)))
         points = painter.points(seeds, painter.labels(seeds, chosen))

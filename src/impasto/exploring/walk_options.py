@@ -28,7 +28,7 @@ from impasto.exploring.walks import (
 from impasto.features import load_network
 from impasto.formatting import counted
 from impasto.sampling.painter import Painter
-from impasto.sampling.points import Points, gathered
+from impasto.sampling.points import Points, load_all_points
 from impasto.sampling.seeds import check_seeds
 
 SEEDS = (0, 1, 2, 3)
@@ -81,7 +81,7 @@ class WalkOptions:
     def points_of(self, painter: Painter, chosen: Mapping[int, int]) -> Points:
         """The points, with these classes of seeds by column."""
         if self.points:
-            return gathered(self.points, painter.record, "the walk")
+            return load_all_points(self.points, painter.record, "the walk")
         seeds = check_seeds(self.seeds or SEEDS)
         return painter.points(seeds, painter.labels(seeds, chosen))
 

@@ -1,4 +1,5 @@
-"""Grids of several sizes: rows of one size each, which take turns, in cells that hold the largest."""
+"""Grids of images of several sizes: each row has one size, rows alternate between the sizes, and all
+cells are as large as the largest size."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from impasto.resolution import Resolution, width_and_height
 from impasto.sampling.grid import columns_of
 
 PAPER = 255
-"""What is around a picture that is smaller than its cell."""
+"""Grey level around a picture that is smaller than its cell."""
 
 
 def cell_of(sizes: Sequence[Resolution]) -> tuple[int, int]:
@@ -34,10 +35,10 @@ def in_rows(
 
     Args:
         main: the size of the first row.
-        sizes: all sizes, that one among them; each has a row at least.
-        count: pictures of a grid of one size, whose columns it has.
-        pictures: the first so many of a size, uint8 [B, H, W, 3].
-        columns: other columns than the usual ones.
+        sizes: all sizes, `main` among them; each has at least one row.
+        count: number of pictures of a grid of one size; it determines the number of columns.
+        pictures: gives the first `n` pictures of a size, uint8 [n, H, W, 3].
+        columns: number of columns; None: that of a square grid of `count` pictures.
     """
     order = in_order(main, sizes)
     columns = columns or columns_of(count)

@@ -1,4 +1,4 @@
-"""Building the network of a model that may come from anybody, no larger than its weights file."""
+"""Build the network of an untrusted model, without allocating much more than its weights file holds."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -14,13 +14,13 @@ from impasto.formatting import error_text
 from impasto.sampling.tensors import TensorShapes
 
 _TIMES = 4
-"""The values that constructors ask for are at most so many times those that are kept in the file:
-layers with spectral norm hold theirs twice."""
+"""Constructors may allocate this many times the values in the file: layers with spectral norm hold their
+weights twice."""
 _BESIDES = 2**26
-"""Values besides these: frozen parts, which no file holds."""
+"""Further values that they may allocate, for frozen parts, which are in no file."""
 _TENSORS_BESIDES = 10_000
 _SIZED = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full)
-"""The functions that layers make their weights with."""
+"""The torch functions with which layers allocate their weights."""
 
 
 class _TooLargeError(Exception):
@@ -28,7 +28,8 @@ class _TooLargeError(Exception):
 
 
 class _Bounded(TorchFunctionMode):
-    """Inside this context no more than a number of values and tensors are made."""
+    """Within this context, allocating more than a number of values or tensors raises
+    `_TooLargeError`."""
 
     def __init__(self, values: int, tensors: int) -> None:
         super().__init__()
@@ -52,19 +53,20 @@ class _Bounded(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def built(
+def build_bounded(
     make: Callable[[], nn.Module], shapes: TensorShapes, weights: Path, record: Path
 ) -> nn.Module:
     """Build a network, and check that it has the tensors of its weights file.
 
     Args:
-        make: builds it, as its record says.
-        shapes: of the tensors in the file.
-        weights: the file, for messages.
-        record: the file of the record, for messages.
+        make: builds the network that the record describes.
+        shapes: shapes of the tensors in the weights file, by name.
+        weights: path of the weights file, for messages.
+        record: path of the record, for messages.
 
     Raises:
-        ImpastoError: it cannot be built, or is larger than the file or otherwise not what is in it.
+        ImpastoError: it cannot be built, it is larger than the file, or its tensors are not those of the
+            file.
     """
     held = sum(math.prod(shape) for shape in shapes.values())
     try:

@@ -10,7 +10,7 @@ from impasto.sampling.step_settings import StepSettings
 
 
 def made_with(how: StepSettings) -> str | None:
-    """The settings in words, a guide by the digest of its weights; see `StepSettings.text`.
+    """The settings in words, with the digest of the guide's weights; see `StepSettings.text`.
 
     Raises:
         ImpastoError: the guide is no model.

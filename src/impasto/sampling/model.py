@@ -21,7 +21,7 @@ from impasto.files import atomic_folder, read_json_lines, write_json
 from impasto.formatting import counted, quoted
 from impasto.networks import discriminator_of, generator_of
 from impasto.plugin_records import networks_of, require
-from impasto.sampling.building import built
+from impasto.sampling.building import build_bounded
 from impasto.sampling.grid import grid_picture
 from impasto.sampling.records import MODEL_FILE as MODEL_FILE
 from impasto.sampling.records import CollectionRecord as CollectionRecord
@@ -54,7 +54,7 @@ class Model:
     device: torch.device | str = "cpu"
     """Device that `sample` runs on."""
     made_with: str | None = None
-    """The settings that were changed when it was loaded, in words."""
+    """The settings that differ from those saved in the model, in words; None if there are none."""
 
     @property
     def latent(self) -> LatentConfig:
@@ -62,7 +62,8 @@ class Model:
 
     @property
     def levels(self) -> int | None:
-        """The number of levels of the generator that take a latent each; None: one takes it for all."""
+        """The number of levels of the generator, if each may take a latent of its own; None if there is
+        one latent for all."""
         return getattr(self.generator, "levels", None)
 
     @classmethod
@@ -83,11 +84,12 @@ class Model:
             model: a run, one of its checkpoints (`RUN/best` for the best one), a model folder,
                 `masters`, or a model of the hub as `hf:OWNER/NAME[@REVISION]`.
             device: device that `sample` runs on; the generator itself stays on the CPU.
-            steps: see `StepSettings`, as for the rest; for generators that make images in steps.
-            sampler: `heun` or `euler`.
-            guidance: factor of the guidance.
-            guide: another model.
-            aspect: such as `3:4`; for models of several sizes, see `StepSettings`.
+            steps: number of sampling steps of a flow model. This and the settings below: see
+                `StepSettings`. None: as saved in the model.
+            sampler: ODE solver of a flow model, `heun` or `euler`.
+            guidance: guidance scale of a flow model; 1 is none.
+            guide: another model, for autoguidance.
+            aspect: width to height, such as `3:4`, for models of several sizes.
 
         Raises:
             ImpastoError: not a model, damaged, of an unknown format or network, or it needs a
@@ -240,17 +242,17 @@ class Model:
 
 
 def _filled(make: Callable[[], nn.Module], path: Path, sha256: str) -> nn.Module:
-    """The network of a weights file, with its weights, on the CPU.
+    """Build a network and load its weights file, on the CPU, in evaluation mode and without gradients.
 
     Args:
-        make: builds it, as the record says.
-        path: of the weights file, beside the record.
-        sha256: of the file.
+        make: builds the network that the record describes.
+        path: of the weights file, which lies beside the record.
+        sha256: expected digest of the weights file.
 
     Raises:
         ImpastoError: the file is damaged, or does not fit the network.
     """
-    network = built(make, read_shapes(path), path, path.with_name(MODEL_FILE))
+    network = build_bounded(make, read_shapes(path), path, path.with_name(MODEL_FILE))
     network.load_state_dict(read_tensors(path, sha256))
     return network.eval().requires_grad_(False)
 
@@ -295,8 +297,13 @@ def ranked(rows: Iterable[Mapping[str, Any]]) -> list[int]:
 def stalled(
     rows: Sequence[Mapping[str, Any]], patience: int | None, *, only_if_copying: bool = False
 ) -> bool:
-    """Whether the latest smoothed KID is `patience` images or more after the best one, and, with
-    `only_if_copying`, pictures are copied."""
+    """Whether the smoothed KID has not improved for `patience` images.
+
+    Args:
+        rows: a run's statistics.
+        patience: images; None: never.
+        only_if_copying: only if the latest evaluation also found more copies than chance explains.
+    """
     moments = ranked(rows)
     if not patience or not moments or max(moments) - moments[0] < patience:
         return False
@@ -377,8 +384,8 @@ def run_of(path: Path) -> Path | None:
 
 
 def name_of(path: Path) -> str:
-    """Name of a run or a model for file names; `RUN-best` for `RUN/best`, `OWNER-NAME` for one of the
-    hub."""
+    """Name of a run or a model for use in file names; `RUN-best` for `RUN/best`, `OWNER-NAME` for a
+    model on the hub."""
     if str(path).startswith(HUB):
         return str(path).removeprefix(HUB).strip("/").replace("/", "-")
     path = path.resolve()
@@ -411,8 +418,9 @@ def export(path: Path, destination: Path, *, discriminator: bool = False) -> Mod
 def copy_model(
     source: Path, folder: Path, record: ModelRecord, *, discriminator: bool = False
 ) -> ModelRecord:
-    """Write a model's weights, in the precision in which they are kept, into another folder, so that
-    points of the one are points of the other; gives the record as it is there.
+    """Write a model's weights and a record into another folder; returns the record as it was written.
+
+    The weights keep their precision and so their digest: points of the model are points of the copy.
 
     Args:
         source: the model's folder.

@@ -1,7 +1,7 @@
 """Checks of an ONNX file before onnxruntime computes with it, and a limit of the memory for that.
 
-An ONNX file may come from anybody. Its operators compute numbers only, but a loop in it may have no end,
-weights may be said to be in any other file of this machine, and a shape may ask for any memory.
+An ONNX file may come from anybody. Its operators only compute numbers, but a loop may never end, weights
+may be declared to be in any other file of this machine, and a shape may need any amount of memory.
 """
 
 import contextlib
@@ -18,19 +18,19 @@ from impasto.sampling.records import ModelRecord
 MOST_BYTES = 2**30
 """Bytes of the largest ONNX file that is read."""
 MOST_STEPS = 2_000
-"""The most passes of a scan: 1,000 steps of a flow model, two in each."""
+"""Most iterations of a scan: 1,000 steps of a flow model with two passes each."""
 _LEAST_MEMORY = 2**29
 _TIMES_FILE = 8
 _TIMES_PIXELS = 64
-"""Memory for a picture, in multiples of its own float32 values: more than any of our networks takes."""
+"""Memory for a picture, in multiples of its float32 values: more than any network of impasto needs."""
 
 
-def checked(path: Path) -> bytes:
-    """The contents of an ONNX file that has no loops but a scan of known length, no functions of its own
-    and no weights elsewhere.
+def read_checked(path: Path) -> bytes:
+    """Read an ONNX file and check it; returns its contents.
 
     Raises:
-        ImpastoError: it has, or cannot be read.
+        ImpastoError: it cannot be read; or it has a loop (other than a scan of known length), functions
+            of its own, or weights in other files.
     """
     import onnx
 
@@ -54,7 +54,7 @@ def checked(path: Path) -> bytes:
 
 
 def _wrong_with(model: Any) -> str | None:
-    """What a model has that those of impasto do not; None if nothing."""
+    """What a model has that must not be in it, in words for a message; None if nothing."""
     if len(model.functions):
         return "functions of its own"
     return _wrong_in(model.graph, model.graph.initializer, inside=False)
@@ -86,7 +86,7 @@ def _wrong_in(graph: Any, constants: Any, *, inside: bool) -> str | None:
 
 
 def memory_for(record: ModelRecord, size: int, batch: int) -> int:
-    """Bytes that painting a batch may take, far more than it should.
+    """Limit of the memory for painting a batch, in bytes: far more than it should need.
 
     Args:
         record: of the model.
@@ -99,8 +99,8 @@ def memory_for(record: ModelRecord, size: int, batch: int) -> int:
 
 @contextlib.contextmanager
 def limited_memory(more: int) -> Iterator[None]:
-    """Within this block, the process can take so many bytes more than it has; then an allocation fails.
-    Systems other than Linux have no such limit."""
+    """Within this block, the process can allocate at most `more` bytes; beyond that, allocations fail.
+    On systems other than Linux there is no limit."""
     try:
         import resource
 

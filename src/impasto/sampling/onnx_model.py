@@ -24,7 +24,7 @@ from impasto.formatting import error_text, one_line
 from impasto.resolution import width_and_height
 from impasto.sampling.class_choice import rows_of_seeds, weights_of_rows
 from impasto.sampling.numpy_latents import numpy_latents
-from impasto.sampling.onnx_check import checked
+from impasto.sampling.onnx_check import read_checked
 from impasto.sampling.point_files import PointArrays, files_of, load_points
 from impasto.sampling.point_text import MOST_LEVELS, Origin, PointsRecord
 from impasto.sampling.records import ModelRecord
@@ -76,7 +76,7 @@ class OnnxModel:
         path = path.expanduser()
         if not path.is_file():
             raise ImpastoError(f"there is no file {path}")
-        content = checked(path)
+        content = read_checked(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # errors are raised; their log would be a second line

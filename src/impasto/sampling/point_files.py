@@ -57,7 +57,8 @@ class PointArrays:
     """Class weights [N, K], float32."""
 
     def single(self, number: int) -> PointsRecord:
-        """Point `number`, whole. A latent that a seed has is left out: the seed names it."""
+        """The record of point `number`. The latent of a seed is left out, because the seed determines
+        it."""
         origin, latents = self.record.origins[number], None
         if origin.seed is None or origin.edits:
             values = np.ascontiguousarray(self.latents[number]).astype("<f4").tobytes()
@@ -80,8 +81,8 @@ def load_points(
 
     Args:
         path: the file.
-        model: that the points are to belong to.
-        of_seeds: latents of the seed of a PNG.
+        model: the model to which the points must belong.
+        of_seeds: computes the latent of a PNG's seed.
 
     Raises:
         ImpastoError: it is missing, damaged, has no points, or those of another model.
@@ -112,13 +113,13 @@ def load_points(
 def single_point(
     record: PointsRecord, place: str | PathLike[str], model: ModelRecord, of_seeds: SeedLatents
 ) -> PointArrays:
-    """The point that `single` gave.
+    """The point of a record that `single` returned.
 
     Args:
         record: the point.
         place: where it was read, for messages.
-        model: that it is to belong to.
-        of_seeds: latents of its seed.
+        model: the model to which it must belong.
+        of_seeds: computes the latent of its seed.
 
     Raises:
         ImpastoError: it is damaged, or of another model.
@@ -154,7 +155,7 @@ def _checked(
 
 
 def _text_of_picture(path: Path) -> str:
-    """The text of the point of a PNG that impasto painted."""
+    """The text that holds the point in a PNG that impasto painted."""
     try:
         with open_regular(path, _MOST_PNG) as file, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -196,10 +197,11 @@ def _record(text: str, place: Path) -> PointsRecord:
 
 
 def files_of(pattern: str | PathLike[str]) -> list[Path]:
-    """The files of a pattern in the order of their names; the file itself, if it is none.
+    """The files that match a glob pattern, sorted by name; a path that is no pattern is returned as it
+    is.
 
     Raises:
-        ImpastoError: there are none.
+        ImpastoError: no file matches.
     """
     file = Path(pattern).expanduser()
     if file.exists() or not set("*?[") & set(str(file)):

@@ -15,7 +15,7 @@ from impasto.sampling.seeds import MAX_SEED
 TEXT_KEY = "impasto"
 """The key of the text in a PNG, and of that in a file of points."""
 MOST_LEVELS = 1024
-"""Levels of a generator that have latents of their own."""
+"""Most levels of a generator with latents of their own."""
 
 
 def check_points_file(path: Path) -> None:
@@ -25,7 +25,7 @@ def check_points_file(path: Path) -> None:
 
 
 class Origin(Config):
-    """Where a point comes from, as it is written."""
+    """The origin of a point: its seed, truncation and edits, as they are saved."""
 
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
     """The seed that has this latent; None for a point between seeds."""
@@ -63,8 +63,11 @@ def short_floats(values: np.ndarray) -> tuple[float, ...]:
 
 
 def holds(text: str, name: str) -> bool:
-    """Whether a record as text has this part, by which files of points and of directions are told
-    apart. What is damaged counts as one that has it; reading it says what is wrong."""
+    """Whether a JSON text has the member `name`; it distinguishes files of points from files of
+    directions.
+
+    A damaged text counts as one that has it, so that reading it reports the damage.
+    """
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):

@@ -94,7 +94,7 @@ class Points:
         return replace(self, **values)
 
     def require(self, record: ModelRecord, place: str | PathLike[str]) -> "Points":
-        """Check that these are points of this model; gives them.
+        """Check that these are points of this model; returns them.
 
         Raises:
             ImpastoError: they are of another.
@@ -140,7 +140,8 @@ class Points:
         return cls(latents, classes, record.origins, record.model, record.recipe, record.fields)
 
     def single(self, number: int) -> PointsRecord:
-        """Point `number`, whole. A latent that a seed has is left out: the seed names it."""
+        """The record of point `number`. The latent of a seed is left out, because the seed determines
+        it."""
         one = self[[number]]
         arrays = PointArrays(one._record(), one.latents.numpy(), one.classes.numpy())
         return arrays.single(0)
@@ -153,12 +154,12 @@ class Points:
     def of_single(
         cls, record: PointsRecord, place: str | PathLike[str], model: ModelRecord
     ) -> "Points":
-        """The point that `single` gave.
+        """The point of a record that `single` returned.
 
         Args:
             record: the point.
             place: where it was read, for messages.
-            model: that it is to belong to.
+            model: the model to which it must belong.
 
         Raises:
             ImpastoError: it is damaged, or of another model.
@@ -204,21 +205,22 @@ def class_texts(points: Points, number: int) -> dict[str, str]:
 
 
 def differing_classes(points: Points) -> list[str]:
-    """The classes of each point in words, in the fields in which not all points are alike."""
+    """The classes of each point in words, only in the fields in which points differ."""
     texts = [class_texts(points, number) for number in range(len(points))]
     fields = [name for name, _ in points.fields if len({each.get(name, "") for each in texts}) > 1]
     return [", ".join(each.get(name, "unknown") for name in fields) for each in texts]
 
 
-def gathered(
+def load_all_points(
     given: Sequence[str | PathLike[str] | Points], record: ModelRecord, what: str
 ) -> Points:
-    """All points that are given, in order.
+    """Load and join points, in order.
 
     Args:
-        given: points, files of points, PNGs with one, or patterns of such files, such as `mine/*.png`.
-        record: of their model.
-        what: needs them, for the message.
+        given: points, files of points, PNGs with a point, or patterns of such files, such as
+            `mine/*.png`.
+        record: of the model to which they must belong.
+        what: the command or function that needs them, for messages.
 
     Raises:
         ImpastoError: as `Points.load` and `joined`; or no file has a name of this pattern.

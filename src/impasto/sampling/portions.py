@@ -1,9 +1,9 @@
 """How many images a CPU computes at a time: always the same number for a network.
 
-How sums are rounded depends on the shapes that are multiplied, and so on the number of images: the last
-bits of an image would be others in a batch of 1 than in one of 64. With the same number in each pass,
-missing ones filled up, an image has the same bits whichever images are generated with it, as long as
-threads and machine are the same.
+The rounding of sums depends on the shapes of the tensors, and so on the number of images: an image would
+differ in its last bits between a batch of 1 and one of 64. With the same number of images in each pass
+(the last pass is filled up), an image has the same bits whichever images are generated with it, as long
+as the number of threads and the machine stay the same.
 """
 
 from collections.abc import Callable
@@ -13,27 +13,28 @@ import torch
 from torch import Tensor, nn
 
 _OFTEN = 200
-"""Multiplications with a weight, on average, from which they take longer than reading it from memory."""
+"""Average number of multiplications with a weight from which they take longer than reading the weight
+from memory."""
 _SEVERAL = 4
-"""At a time where weights are used less often: many images then take about half as long as one by one,
-and a single image takes twice as long. Elsewhere one at a time takes at most 1.5 times as long, and four
-would make a single image take 2.5 to 4 times as long."""
+"""Images at a time for networks below that number: many images then take about half as long as one by
+one, and a single image takes twice as long. Other networks compute one image at a time, which takes at
+most 1.5 times as long as four at a time; with four, a single image would take 2.5 to 4 times as long."""
 _MULTIPLYING = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 Generate = Callable[[Tensor, Tensor], Tensor]
 """Latents [B, ...] and labels [B, ...] to images [B, C, H, W]."""
 portions_known: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
-"""What `portion_of` gave for generators, so that it is asked once for each."""
+"""Results of `portion_of` by generator, so that it runs once for each."""
 
 
 def portion_of(network: nn.Module, generate: Generate, latents: Tensor, labels: Tensor) -> int:
     """The number of images that a CPU computes at a time; generates an image to find it.
 
     Args:
-        network: the generator.
-        generate: calls it.
-        latents: of a single image.
-        labels: of a single image.
+        network: the generator, whose layers are counted.
+        generate: calls the generator.
+        latents: of a single image, [1, ...].
+        labels: of a single image, [1, ...].
     """
     weights = multiplied = 0
 
@@ -59,8 +60,8 @@ def portion_of(network: nn.Module, generate: Generate, latents: Tensor, labels: 
 
 
 def in_portions(generate: Generate, latents: Tensor, labels: Tensor, portion: int) -> Tensor:
-    """The images of latents and labels, computed `portion` at a time. Where some are missing, the last
-    one is computed again."""
+    """The images of latents and labels, computed `portion` at a time. The last portion is filled up by
+    repeating the last image."""
     count = len(latents)
     rows = torch.arange(-(-count // portion) * portion).clamp(max=count - 1)
     # Copies, because products may also be rounded as their factors lie in memory.

@@ -51,14 +51,14 @@ class Sampler:
         self.latent = latent
         self.label_fields = label_fields
         self.device = choose_device(device) if isinstance(device, str) else device
-        given = generator
+        original = generator
         if fold:
             generator = fold_batch_norm(generator)
             form = memory_format(self.device, channels_last=True)
             generator.to(memory_format=form)  # type: ignore[call-overload]
         self.generator = generator.to(self.device).eval()
-        self._portion = portions_known.get(given)
-        self._given = weakref.ref(given)
+        self._portion = portions_known.get(original)
+        self._original = weakref.ref(original)
 
     @torch.inference_mode()
     def images(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -69,10 +69,10 @@ class Sampler:
         """
         if labels is None:
             labels = torch.full((len(latents), self.label_fields), -1)
-        return self._made(self.generator, latents, labels)
+        return self._generate(self.generator, latents, labels)
 
-    def _made(self, generate: Generate, latents: Tensor, labels: Tensor) -> Tensor:
-        """What `generate` makes of latents and labels on the device."""
+    def _generate(self, generate: Generate, latents: Tensor, labels: Tensor) -> Tensor:
+        """Images of latents and labels by `generate`, on the device; on a CPU in fixed portions."""
 
         def on_device(latents: Tensor, labels: Tensor) -> Tensor:
             with autocast(self.device, self.precision):
@@ -82,8 +82,8 @@ class Sampler:
             return on_device(latents, labels)
         if self._portion is None:
             self._portion = portion_of(self.generator, on_device, latents[:1], labels[:1])
-            if (given := self._given()) is not None:
-                portions_known[given] = self._portion
+            if (original := self._original()) is not None:
+                portions_known[original] = self._portion
         return in_portions(on_device, latents, labels, self._portion)
 
     @torch.inference_mode()
@@ -103,17 +103,17 @@ class Sampler:
                 [F.interpolate(stage.float(), size, mode="nearest") for stage in stages], dim=3
             )
 
-        return self._made(generate, latents, labels)
+        return self._generate(generate, latents, labels)
 
     def canvases(
         self, inputs: Iterable[tuple[Tensor, Tensor]], **settings: bool
     ) -> Iterator[np.ndarray]:
-        """The pictures of fields of latents and class weights, uint8 [R * H, C * W, 3] each; see the
-        method `canvas` of generators.
+        """Canvases, uint8 [R * H, C * W, 3] each; see the method `canvas` of generators.
 
         Args:
-            inputs: a field of latents [1, ...] and one of class weights [1, ...], taken one at a time.
-            settings: further arguments of this method.
+            inputs: pairs of a field of latents [1, ...] and one of class weights [1, ...], read one at a
+                time.
+            settings: further arguments of the generator's `canvas`.
         """
         with chosen_threads("canvas", free=self.device.type == "cpu") as threads:
             for latents, weights in inputs:
@@ -177,7 +177,7 @@ class Sampler:
         """The images of batches of latents and labels (or class weights), as uint8 [B, H, W, 3].
 
         Args:
-            inputs: taken one at a time.
+            inputs: pairs of latents and labels, read one at a time.
             stages: all stages side by side; see `side_by_side`.
         """
         paint = self.side_by_side if stages else self.images

@@ -1,4 +1,4 @@
-"""The models inside the package, by the words that stand for them."""
+"""The models inside the package, by name."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ SHIPPED = {name: _PACKAGE / name / "model" for name in ("masters", "paintings")}
 (benchmarks/paintings_model.py)."""
 
 
-def there() -> list[str]:
-    """The words of the models that are in this installation."""
+def packaged_models() -> list[str]:
+    """Names of the packaged models that are in this installation."""
     return [name for name, folder in SHIPPED.items() if (folder / "model.json").is_file()]
 
 
@@ -23,7 +23,7 @@ def shipped_model(name: str) -> Path:
     Raises:
         ImpastoError: it is not in this installation.
     """
-    present = there()
+    present = packaged_models()
     if name not in present:
         raise ImpastoError(
             f"no model {name} is in this installation of impasto; "
@@ -33,6 +33,6 @@ def shipped_model(name: str) -> Path:
 
 
 def shipped_name(folder: Path) -> str | None:
-    """The word that stands for a folder, if it is of a model inside the package."""
+    """The name of the packaged model in this folder; None if it is another folder."""
     whole = folder.resolve()
     return next((name for name, place in SHIPPED.items() if place.resolve() == whole), None)

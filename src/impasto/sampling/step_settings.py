@@ -1,5 +1,5 @@
-"""Settings of a model that may be changed when sampling: how a generator that makes an image in several
-steps does so, and which of several proportions a generator makes."""
+"""Settings of a model that may be changed when sampling: those of a flow model's steps, and the size of
+a model of several sizes."""
 
 import re
 from collections.abc import Sequence
@@ -15,16 +15,17 @@ from impasto.resolution import Resolution, nearest
 
 @dataclass(frozen=True)
 class StepSettings:
-    """How a generator makes images; None: as `model.json` says.
+    """How a generator makes images. None stands for the setting in `model.json`.
 
     Attributes:
-        steps: number of steps.
-        sampler: `heun` or `euler`.
-        guidance: factor of the guidance; 1 is none.
-        guide: a run, a checkpoint or a model that images are moved away from, in place of the model's
-            own without labels (autoguidance), such as an earlier checkpoint of the run.
-        aspect: width to height, such as `3:4`, of a model that makes several sizes: it is then a model
-            of the nearest of them.
+        steps: number of sampling steps of a flow model.
+        sampler: ODE solver of a flow model, `heun` or `euler`.
+        guidance: guidance scale of a flow model; 1 is none.
+        guide: a worse model to guide away from (autoguidance), such as an earlier checkpoint of the run;
+            a run, a checkpoint or a model. None: the model itself without labels (classifier-free
+            guidance).
+        aspect: width to height, such as `3:4`, for a model of several sizes: it makes images of the
+            nearest one.
     """
 
     steps: int | None = None
@@ -34,10 +35,10 @@ class StepSettings:
     aspect: str | None = None
 
     def bucket(self, buckets: Sequence[Resolution]) -> Resolution | None:
-        """The size that is asked for, of those that a model makes; None: nothing is asked for.
+        """The size nearest to `aspect` among the sizes of a model; None without an aspect.
 
         Raises:
-            ImpastoError: the model makes one size only, or it is no aspect.
+            ImpastoError: the model has one size only, or `aspect` is no width to height.
         """
         if self.aspect is None:
             return None
@@ -53,7 +54,7 @@ class StepSettings:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The settings that are set, without the guide."""
+        """The options of the generator that are set: steps, sampler and guidance."""
         found = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance}
         return {name: value for name, value in found.items() if value is not None}
 

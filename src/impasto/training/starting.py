@@ -22,7 +22,7 @@ from impasto.registry import load_recipe
 from impasto.resolution import Resolution, square_of, times
 from impasto.sampling.model import HUB, Model
 from impasto.sampling.records import ModelRecord
-from impasto.sampling.shipped import SHIPPED, there
+from impasto.sampling.shipped import SHIPPED, packaged_models
 from impasto.training.choosing import FLAGSHIP, READ, USUAL_SIDE, at_side
 from impasto.training.resolve import with_defaults
 from impasto.training.run_folder import read_run
@@ -92,7 +92,7 @@ def chosen_start(
     name = recipe.recipe if isinstance(recipe, RunConfig) else recipe
     if name is not None and not name.startswith(FLAGSHIP):
         return Start.announced(f"from nothing; the models of the package do not fit recipe {name}")
-    models = {name: Model.load(name) for name in there()}
+    models = {name: Model.load(name) for name in packaged_models()}
     wanted = {**_changes_of(recipe), **(settings or {})}
     other = {name: _other_networks(model.record, wanted) for name, model in models.items()}
     if other and all(other.values()):

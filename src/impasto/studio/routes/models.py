@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from impasto.errors import ImpastoError
 from impasto.resolution import recorded, width_and_height
 from impasto.sampling.records import LabelRecord, ModelRecord
-from impasto.sampling.shipped import there
+from impasto.sampling.shipped import packaged_models
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.places import folders
 
@@ -80,7 +80,7 @@ def models(studio: TheStudio) -> Models:
         if any((run / "checkpoints").glob("[0-9]*"))
     ]
     found, unreadable = [], {}
-    for name in [*names, *there()]:
+    for name in [*names, *packaged_models()]:
         try:
             found.append(_summary(studio, name))
         except ImpastoError as error:
