@@ -160,7 +160,7 @@ def test_every_command_that_takes_a_model_takes_one_of_the_hub(
     compared = comparing._Runs.read([Path(NAME), Path("own")], best=True)
     assert compared.homes == [Path("evaluations/anna-lake"), Path("evaluations/own")]
     assert compared.checkpoints == [found, Path("own")]
-    assert [each.name for each in compared.as_asked(Asked())] == ["lake", "own"]
+    assert [each.name for each in compared.for_page(Asked())] == ["lake", "own"]
     assert PretrainedModel.load(Path(NAME)).name == NAME
     assert name_of(Path(f"{NAME}@refs/pr/1")) == "anna-lake@refs-pr-1"
 

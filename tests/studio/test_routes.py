@@ -964,7 +964,6 @@ def test_directions(visitor: TestClient, world: Studio) -> None:
     found = _get(visitor, "gallery/directions", model=RUN)
     names = [each["name"] for each in found["directions"]]
     assert "warmth" in names
-    assert "warmth" in _get(visitor, "models/details", model=RUN)["directions"]
     assert visitor.get(f"/api/gallery/directions/strips?model={RUN}").status_code == 200
     pictures = [
         visitor.post(

@@ -30,19 +30,20 @@ def more_like(
     batch: int = 64,
     progress: Progress = silent,
 ) -> Alike:
-    """The pictures most like one among those of many seeds, by features of `lite0`; nearest first.
+    """Find the pictures of many seeds that are most similar to a given one, by features of `lite0`;
+    nearest first.
 
     Args:
         model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, a
             model of the hub as `hf:OWNER/NAME`, or the word `masters`.
-        like: a seed, a point, a file of a point, or a PNG that impasto painted.
-        among: seeds to look among.
-        classes: see `Model.sample`; of the seeds.
-        count: how many to find.
-        truncation: of the seeds' latents.
+        like: the given picture: a seed, a point, a file of a point, or a PNG that impasto painted.
+        among: seeds to search.
+        classes: classes of the seeds' pictures; see `Model.sample`.
+        count: number of pictures to find.
+        truncation: of the seeds' latents; see `Model.sample`.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         batch: pictures at a time.
-        progress: shows the pictures looked at.
+        progress: shows the number of pictures that were searched.
 
     Raises:
         ImpastoError: no model, an unknown class, a seed out of range, or a point of another model.
@@ -81,18 +82,18 @@ def keep(
     points: int | Points,
     classes: Mapping[str, str] | None = None,
 ) -> Path:
-    """Add favourites to a model; gives their file, `favourites.json` in the model's folder (of `masters`
-    in the cache).
+    """Add favourites to a model; returns their file, `favourites.json` in the model's folder. That of
+    `masters` is in the cache.
 
     Args:
         model: a run, a checkpoint, a model folder, `hf:OWNER/NAME`, or the word `masters`.
-        name: of the point; several points get the names NAME-1, NAME-2, ...
-        points: of the model, such as `invert(...).points`; or a seed.
-        classes: of the seed, see `Model.sample`.
+        name: the favourite's name; several points get the names NAME-1, NAME-2, ...
+        points: points of this model, such as `invert(...).points`; or a seed.
+        classes: classes of the seed's picture; see `Model.sample`.
 
     Raises:
-        ImpastoError: no model, a name that cannot be or that there is already, an unknown class, or
-            points of another model.
+        ImpastoError: no model, a name that is invalid or taken, an unknown class, or points of another
+            model.
     """
     folder = find_model(model)
     record = ModelRecord.of(folder)

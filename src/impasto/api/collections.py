@@ -206,7 +206,7 @@ def size_from(resolution: Resolution | str | None) -> Resolution | None:
 
 
 def _label_fields(names: str | Sequence[str]) -> tuple[str, ...]:
-    """Split a text; the empty name in `style,,genre` is kept, so that packing refuses it."""
+    """Label fields as a tuple. The empty name in `style,,genre` is kept, so that packing refuses it."""
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",")] if names.strip() else []
     return tuple(names)
@@ -247,8 +247,7 @@ def open(path: str | Path, resolution: Resolution | str | None = None) -> Collec
     Args:
         path: its folder; or `masters`, 21 paintings, packed at the first call.
         resolution: a side in pixels, or "192x256", width x height; a collection at a multiple of it is
-            accepted. None: the largest, for
-            `masters` 64.
+            accepted. None: the largest, and 64 for `masters`.
 
     Raises:
         ImpastoError: it is no collection, is damaged, or has no such resolution.

@@ -86,25 +86,25 @@ def compare(
     require_matplotlib()
     compared = _Runs.read(folders, best=best)
     collection = open_for(data, folders, compared.resolutions)
-    compared = compared.on(collection)
+    compared = compared.with_views(collection)
     painting = PaintingOptions(choose_device(device), batch=batch)
     networks = load_networks(features, weights, device=painting.device)
     asked = Asked(pictures, per_class, reference)
-    found = compared.as_asked(asked)
+    found = compared.for_page(asked)
     several = [len(views) > 1 for views in compared.views]
     if lacking(found, collection.content_hash, networks, several):
         evaluate_alike(compared, networks, asked, painting)
-        found = compared.again().as_asked(asked)
+        found = compared.reread().for_page(asked)
     painted = side_by_side(compared.checkpoints, device=painting.device, batch=batch)
     says = write_comparison(found, painted, collection.name, collection.content_hash, page)
     return Comparison(page, (sentence(found, collection.name), *says))
 
 
 def _check_count(folders: Sequence[Path], page: Path) -> None:
-    """Check that there are two to six runs, and that their page can be a file.
+    """Check that there are two to six runs, and that the page's path is no folder.
 
     Raises:
-        ImpastoError: it is not so.
+        ImpastoError: there are fewer or more, or it is a folder.
     """
     if len(folders) < 2:
         raise ImpastoError("give two runs or more to compare; for one, there is impasto report")
@@ -120,27 +120,31 @@ def _check_count(folders: Sequence[Path], page: Path) -> None:
 
 @dataclass(frozen=True)
 class _Runs:
-    """The runs and models that are compared, each with the checkpoint that stands for it."""
+    """The runs and models that are compared, each with one checkpoint."""
 
     folders: Sequence[Path]
     homes: Sequence[Path]
-    """Folders of their `metrics.jsonl`."""
+    """For each, the folder of its `metrics.jsonl`."""
     names: Sequence[str]
     records: Sequence[RunRecord]
     checkpoints: Sequence[Path]
     models: Sequence[ModelRecord]
-    """Of the checkpoints."""
+    """Records of the checkpoints."""
     views: Sequence[Mapping[Resolution, Collection]] = ()
-    """For each model its sizes, its own first, with the real pictures of each."""
+    """For each model its sizes, its own size first, with the view of the collection at each."""
     hashes: Mapping[str, str] = field(default_factory=dict)
-    """The content hash of the collection, by those of its views."""
+    """From the content hash of each of the collection's views to that of the whole collection."""
 
     @classmethod
     def read(cls, folders: Sequence[Path], *, best: bool) -> "_Runs":
-        """Read runs and models; for a run stands its best checkpoint or its newest.
+        """Read runs and models.
+
+        Args:
+            folders: runs, checkpoints and models.
+            best: take the best checkpoint of each run instead of its newest.
 
         Raises:
-            ImpastoError: one is given twice, is none, or has no such checkpoint.
+            ImpastoError: one is given twice, is neither run nor model, or has no such checkpoint.
         """
         names = unique_names(folders)
         runs = [folder if (folder / "run.json").is_file() else run_of(folder) for folder in folders]
@@ -152,18 +156,18 @@ class _Runs:
         homes = [home_of(folder, run) for folder, run in zip(folders, runs, strict=True)]
         return cls(folders, homes, names, _records(homes, models), checkpoints, models)
 
-    def on(self, collection: Collection) -> "_Runs":
-        """The same, compared with a collection."""
+    def with_views(self, collection: Collection) -> "_Runs":
+        """The same runs, with the collection's view for each of their sizes."""
         if not collection.bucketed:
             views = [{model.resolution: collection} for model in self.models]
             return replace(self, views=views)
         hashes = {view.content_hash: collection.content_hash for view in collection.views()}
         views = [views_of(model, collection) for model in self.models]
-        return replace(self, views=views, hashes=hashes).again()
+        return replace(self, views=views, hashes=hashes).reread()
 
-    def again(self) -> "_Runs":
-        """The same with what was evaluated since. Evaluations on any size of a collection of several
-        are as of the collection."""
+    def reread(self) -> "_Runs":
+        """The same runs, with their evaluations read again. An evaluation on one size of a bucketed
+        collection counts as one on the collection."""
         records = [
             replace(record, evaluations=[_rehashed(row, self.hashes) for row in record.evaluations])
             for record in _records(self.homes, self.models)
@@ -176,12 +180,17 @@ class _Runs:
 
     @property
     def judged(self) -> tuple[str, ...] | None:
-        """The label fields that need a judge: those of any of them; None: all that there are."""
+        """The label fields that a judge is fitted for: those of all models together; None (all fields of
+        the collection) if no model has any."""
         names = dict.fromkeys(field.name for model in self.models for field in model.labels)
         return tuple(names) or None
 
-    def as_asked(self, asked: Asked) -> list[Compared]:
-        """For the page, with what a person asked the scores to be of."""
+    def for_page(self, asked: Asked) -> list[Compared]:
+        """The runs as the page takes them.
+
+        Args:
+            asked: the numbers of pictures that the user chose.
+        """
         return [
             Compared(record, name, model.images_seen, model.weights_sha256, asked)
             for record, name, model in zip(self.records, self.names, self.models, strict=True)
@@ -247,19 +256,23 @@ def lacking(
     networks: Sequence[FeatureNetwork],
     several: Sequence[bool],
 ) -> bool:
-    """Whether some run's checkpoint lacks an evaluation by one of the networks with the common and
-    requested settings, or one of several sizes, as `several` says of each run, their mean.
+    """Whether the checkpoints lack evaluations by one of the networks with settings that all share.
 
-    Evaluations during training do not count, because they have few pictures. Resolutions may
-    differ.
+    Evaluations during training do not count, because they have few pictures. Resolutions may differ.
+
+    Args:
+        runs: with the requested settings.
+        collection_hash: content hash of the collection.
+        networks: feature networks; each must have evaluated every checkpoint.
+        several: for each run, whether it has several sizes; then the mean over its sizes counts.
     """
     scored = [
         [key for key, row in found.items() if not row.during_training]
         for found in scored_alike(runs, collection_hash)
     ]
     alike = [
-        {_alike(key, any(several)) for key in keys if bool(key.sizes) == of}
-        for keys, of in zip(scored, several, strict=True)
+        {_ignoring_size(key, any(several)) for key in keys if bool(key.sizes) == has_sizes}
+        for keys, has_sizes in zip(scored, several, strict=True)
     ]
     shared = set.intersection(*alike)
     return any(
@@ -269,9 +282,14 @@ def lacking(
     )
 
 
-def _alike(key: Conditions, several: bool) -> Conditions:
-    """The conditions at whatever size; with several sizes, means and others alike, whose real pictures
-    are not equally many."""
+def _ignoring_size(key: Conditions, several: bool) -> Conditions:
+    """Conditions that are equal for evaluations at different resolutions.
+
+    Args:
+        key: the conditions.
+        several: whether any run has several sizes. Then the number of real pictures is ignored too,
+            because it differs between a mean over sizes and an evaluation at one size.
+    """
     if several:
         return replace(key, resolution=0, sizes=(), reference=0)
     return replace(key, resolution=0)
@@ -283,10 +301,8 @@ def evaluate_alike(
     asked: Asked,
     painting: PaintingOptions,
 ) -> None:
-    """Evaluate the checkpoints of all runs with the same settings, each size of several; recorded
-    evaluations are not repeated.
-
-    Rows go to `metrics.jsonl` of each home."""
+    """Evaluate the checkpoints of all runs with the same settings, at each of their sizes. Recorded
+    evaluations are not repeated. Rows go to `metrics.jsonl` of each home."""
     plan = SampleCounts(
         count=SampleCounts.count if asked.pictures is None else asked.pictures,
         per_class=SampleCounts.per_class if asked.per_class is None else asked.per_class,

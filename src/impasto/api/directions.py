@@ -40,15 +40,15 @@ def directions(
         destination: the file, which ends in `.safetensors`; None: `directions.safetensors` in the
             model's folder.
         samples: pictures to generate and measure.
-        components: principal components, and as many directions of the first layer (SeFa).
-        differences: of classes, such as `style=Impressionism,Ukiyo-e`. By default of the two most
-            frequent ones of each field.
-        columns: of the collection: of numbers, such as `year`, or with a value, such as
+        components: number of principal components, and number of SeFa directions.
+        differences: pairs of classes, such as `style=Impressionism,Ukiyo-e`. Empty: the two most
+            frequent classes of each field.
+        columns: columns of the collection: numeric, such as `year`, or one value of a column, such as
             `artist=Claude Monet`.
-        texts: pairs of English texts, such as `a calm sea|a stormy sea`, or with a name for the
-            direction `storm=a calm sea|a stormy sea`, as CLIP reads them (extra `vision`).
-        weights: with `clip`, a file or URL of CLIP's weights.
-        data: the collection of the columns; by default that of the run.
+        texts: pairs of English texts for CLIP (extra `vision`), such as `a calm sea|a stormy sea`, or
+            with a name for the direction: `storm=a calm sea|a stormy sea`.
+        weights: a file or URL of CLIP's weights, under the key `clip`.
+        data: the collection that has the columns; None: that of the run.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         batch: pictures at a time.
         progress: shows the pictures generated.
@@ -62,8 +62,8 @@ def directions(
     check_path(target)
     painter = Painter.load(folder, choose_device(device), batch=batch)
     readings = [
-        *_of_texts(list(dict.fromkeys(texts)), weights, painter),
-        *_of_columns(list(dict.fromkeys(columns)), model, data, painter, progress),
+        *_text_readings(list(dict.fromkeys(texts)), weights, painter),
+        *_column_readings(list(dict.fromkeys(columns)), model, data, painter, progress),
     ]
     wanted = Wanted(samples, components, tuple(differences), tuple(readings))
     found = find(painter, wanted, progress)
@@ -71,11 +71,11 @@ def directions(
     return found
 
 
-def _of_texts(
-    asked: Sequence[str], weights: Mapping[str, str | Path] | None, painter: Painter
+def _text_readings(
+    wanted: Sequence[str], weights: Mapping[str, str | Path] | None, painter: Painter
 ) -> list[Readings]:
-    """What is read from CLIP's features."""
-    parsed = [parse_pair(text) for text in asked]
+    """The pairs of texts, to be measured on pictures by features of CLIP."""
+    parsed = [parse_pair(text) for text in wanted]
     if not parsed:
         if weights:
             raise ImpastoError("--weights are those of clip, which reads --texts: add them")
@@ -84,21 +84,21 @@ def _of_texts(
     return [Readings(network, pairs_of(parsed, str(weights["clip"]) if weights else None))]
 
 
-def _of_columns(
-    asked: Sequence[str],
+def _column_readings(
+    wanted: Sequence[str],
     model: str | PathLike[str],
     data: str | Path | Collection | None,
     painter: Painter,
     progress: Progress,
 ) -> list[Readings]:
-    """What is read from the features of lite0."""
-    if not asked:
+    """The collection's columns, to be measured on pictures by features of lite0."""
+    if not wanted:
         return []
     network = load_network("lite0", device=painter.sampler.device)
     collection = find_collection(Path(model), painter.record, data)
     side = painter.record.resolution
     learned = [
         learn_column(collection, network, each, resolution=side, progress=progress)
-        for each in asked
+        for each in wanted
     ]
     return [Readings(network, learned)]

@@ -24,7 +24,7 @@ def enlarge(
 
     Args:
         images: uint8 [H, W, 3], or [B, H, W, 3] such as `impasto.sample` gives.
-        by: 2 or 4.
+        by: factor of width and height, 2 or 4.
         weights: a file of weights of a known super-resolution network (extra `enlarge`); None: the
             network in this package.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -52,14 +52,15 @@ def enlarge_files(
     weights: str | PathLike[str] | None = None,
     device: str = "auto",
 ) -> list[Path]:
-    """Enlarge picture files into PNGs in a folder; gives those made now and those there already.
+    """Enlarge picture files into PNGs in a folder; returns the new ones and those that were there
+    already.
 
     Args:
         pictures: pictures; folders and archives of pictures.
-        folder: is made. Files of the same names in it are kept.
-        by: 2 or 4.
-        weights: see `enlarge`, as for `device`.
-        device: where it is computed.
+        folder: made if it does not exist. Files of the same names in it are kept.
+        by: factor of width and height, 2 or 4.
+        weights: see `enlarge`.
+        device: see `enlarge`.
 
     Raises:
         ImpastoError: nothing could be enlarged, the weights cannot be used, or the folder cannot be

@@ -56,11 +56,11 @@ def walk(
     Args:
         model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, a
             model of the hub as `hf:OWNER/NAME`, or the word `masters`.
-        destination: ends in `.mp4`, `.gif` or `.webp`; or a folder of frames, which is gone on with.
+        destination: an `.mp4`, `.gif` or `.webp`; or a folder for PNGs, where frames there are kept.
         seeds: to walk through; 0 to 3 if there are no points either.
         points: points, files of points, or PNGs that impasto painted, in place of seeds.
         around: walk in a loop around one seed or point instead.
-        radius: of this loop; 1 is as far as another seed.
+        radius: with `around`, the distance of the loop; 1 is as far as another seed.
         classes: the classes to go through by label field; by default those of the seeds and points.
         seconds: length of the video. None: that of `audio`, or up to the last of `beats`, or 12.
         fps: frames a second.
@@ -71,8 +71,8 @@ def walk(
         audio: sound whose loudness drives the speed, or with `around` the radius; MP4s get it.
         beats: seconds at which the seeds after the first are reached, in turn, whatever the loudness.
         truncation: of the seeds' latents; see `Model.sample`.
-        grid: columns and rows of walks side by side, among which seeds are dealt out in order.
-        scale: enlarge each pixel so many times. None: once, in an MP4 up to 512 pixels.
+        grid: columns and rows of walks side by side; the seeds are distributed among them in order.
+        scale: enlarge each pixel so many times. None: 1, but in an MP4 up to 512 pixels a side.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         batch: pictures computed at a time.
 
@@ -104,12 +104,12 @@ def mix(
     """Pictures, uint8 [R, C, H, W, 3], with the coarse levels of one seed and the fine ones of another.
 
     Args:
-        model: as of `walk`; its network takes a latent at each level, as the flagships do.
-        coarse: R seeds, whose composition and classes pictures have.
-        fine: C seeds, whose colours and outlines pictures have.
+        model: as in `walk`; its generator must take a latent at each level, as the flagships' do.
+        coarse: R seeds, which determine composition and classes.
+        fine: C seeds, which determine colours and outlines.
         at: first level of the generator that takes the fine seed, from 1; or the side of its maps, such
             as 16. None: half of the levels.
-        classes: see `Model.sample`, as for the rest.
+        classes: see `Model.sample`.
         truncation: of the seeds' latents.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         batch: pictures computed at a time.
@@ -144,9 +144,9 @@ def canvas(
     place.
 
     Args:
-        model: as of `walk`.
-        width: pixels, at least those of the model's pictures.
-        height: the same.
+        model: as in `walk`.
+        width: pixels, at least the width of the model's pictures.
+        height: pixels, at least the height of the model's pictures.
         seeds: laid out over the canvas; from 0 on, one for each picture's area, if there are no points
             either.
         points: points, files of points, or PNGs that impasto painted, in place of seeds.

@@ -40,16 +40,17 @@ def invert(
         fit: how files get the model's size: `crop`, `squash` or `pad`.
         steps: of gradient descent, from the best start.
         starts: starts to try for each picture, with 0.3 as many steps each.
-        candidates: seeds that the starts are chosen from.
-        levels: give each level of the generator a latent of its own. Nearer, and less like the model.
-        tune: folder, which does not exist yet, for a copy of the model whose generator is bent a little
-            towards the pictures. The points then belong to this model.
+        candidates: number of seeds from which the starts are chosen.
+        levels: find a latent for each level of the generator: closer to the pictures, but less like what
+            the model makes from seeds.
+        tune: a new folder for a copy of the model whose generator is fine-tuned on the pictures. The
+            points then belong to this copy.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         batch: pictures at a time.
         progress: shows candidates and steps.
 
     Raises:
-        ImpastoError: no model, one that makes a picture in many steps, no picture, or the folder exists.
+        ImpastoError: no model, a flow model, no picture, or the folder exists.
     """
     if not isinstance(model, Model):
         model = Model.load(model, choose_device(device))
@@ -75,16 +76,16 @@ def invert_images(
     batch: int,
     progress: Progress = silent,
 ) -> Inversion:
-    """As `invert`, with a loaded model and pictures.
+    """`invert` with a loaded model and decoded pictures.
 
     Args:
-        model: any of one step.
+        model: any but a flow model.
         targets: uint8 [N, H, W, 3] of the model's resolution.
-        names: of the pictures.
-        search: how to search.
-        tune: as of `invert`.
-        batch: as of `invert`.
-        progress: as of `invert`.
+        names: names of the N pictures, for the record of a tuned model.
+        search: settings of the search.
+        tune: see `invert`.
+        batch: see `invert`.
+        progress: see `invert`.
     """
     folder = None if tune is None else Path(tune).expanduser()
     if folder is not None:
@@ -94,5 +95,5 @@ def invert_images(
     found = Inverter(painter, search, network).invert(targets, progress)
     if folder is None:
         return found
-    bent = tuned(painter, model, found, targets, names, network, progress=progress)
-    return save_tuned(bent, folder)
+    result = tuned(painter, model, found, targets, names, network, progress=progress)
+    return save_tuned(result, folder)

@@ -45,10 +45,10 @@ class Evaluations:
     """The result of `evaluate`.
 
     Attributes:
-        outcomes: one for each checkpoint and feature network, checkpoints in order; of a model of
-            several sizes for its own size, or the aspect that was asked for.
-        folder: of `metrics.jsonl`, with tables and sheets beside it.
-        other_sizes: the same for each other size that was scored.
+        outcomes: one for each checkpoint and feature network, checkpoints in order. For a model of
+            several sizes these are at its own size, or at the requested aspect.
+        folder: the folder of `metrics.jsonl`; tables and sheets of closest pairs are beside it.
+        other_sizes: outcomes at each further size that was scored.
     """
 
     outcomes: Sequence[Outcome]
@@ -67,7 +67,7 @@ class Evaluations:
 
     @property
     def newest_of_all_sizes(self) -> Sequence[Outcome]:
-        """The same for each size, the first size first."""
+        """The outcomes of the newest checkpoint at all sizes, its own size first."""
         sizes = (self.outcomes, *self.other_sizes)
         return [outcome for each in sizes for outcome in each[-len(self.networks) :]]
 
@@ -126,8 +126,8 @@ def evaluate(
     device: str = "auto",
     batch: int = 64,
 ) -> Evaluations:
-    """Score pictures against a collection's, with 95% intervals; of several sizes each against its own.
-    Adds rows to `metrics.jsonl`, with tables and closest pairs; one already recorded is not repeated.
+    """Score pictures against a collection's, with 95% intervals; each size against real pictures of its
+    own. Rows are added to `metrics.jsonl`, with tables and closest pairs, unless already recorded.
 
     Args:
         what: a run, one of its checkpoints (`RUN/best`), a model (`hf:OWNER/NAME` too); or pictures: a
@@ -141,7 +141,7 @@ def evaluate(
         against: `train`, `heldout` or `all`: the reference pictures.
         reference: most reference pictures, chosen at random; from 2. None: all.
         whole: compare a model that was trained on a part of a collection (`only`) with all of it.
-        seed: of the first generated picture.
+        seed: seed of the first generated picture.
         fit: `crop`, `squash` or `pad`: resize given pictures; None: leave out those of other sizes.
         resolution: with `fit`, their side in pixels, or width x height such as "192x256".
         truncation: see `Model.sample`.
@@ -167,10 +167,10 @@ def evaluate(
 
 
 def _are_given(path: Place, of_models: tuple[object, ...], of_pictures: tuple[object, ...]) -> bool:
-    """Whether pictures are given, and not a model.
+    """Whether `path` holds pictures to evaluate, rather than a model.
 
     Args:
-        path: what is evaluated.
+        path: the path that is evaluated.
         of_models: options for models, None where not set.
         of_pictures: options for given pictures, None where not set.
 
@@ -243,7 +243,8 @@ def _of_models(
 
 
 def views_of(record: ModelRecord, collection: Collection) -> dict[Resolution, Collection]:
-    """The sizes of a model that have real pictures to compare with, its own first, each with these."""
+    """The sizes of a model of which the collection has pictures, its own size first, each with the
+    collection's view at it. Prints a note on sizes without pictures."""
     views, lacking = sizes_with_pictures(record, collection)
     if lacking:
         sizes = ", ".join(map(str, lacking))

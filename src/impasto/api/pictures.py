@@ -31,19 +31,19 @@ def sample(
     Args:
         model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, a
             model of the hub as `hf:OWNER/NAME`, or the word `masters`.
-        seeds: see `Model.sample`, as for the rest.
+        seeds: 0 to 4294967295 each; one picture for each.
         classes: label field to class, such as `{"style": "Ukiyo-e"}`.
         truncation: above 0; 0.7 gives more typical, less varied pictures. None: no truncation.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         batch: pictures at a time.
         precision: `float32`; `bfloat16`, which is quicker on a GPU and changes the pixels a little; or
             `auto`, bfloat16 where the device multiplies it.
-        steps: of generators that make a picture in steps (network `flow`), as for the rest; see
-            `Model.load`. None: as the model has it.
-        sampler: `heun` or `euler`.
-        guidance: factor of the guidance; 1 is none.
-        guide: another model, such as an earlier checkpoint of the run.
-        aspect: width to height, such as `3:4`, of a model of several proportions.
+        steps: number of sampling steps of a flow model. This and the settings below: see
+            `StepSettings`. None: as saved in the model.
+        sampler: ODE solver of a flow model, `heun` or `euler`.
+        guidance: guidance scale of a flow model; 1 is none.
+        guide: another model for autoguidance, such as an earlier checkpoint of the run.
+        aspect: width to height, such as `3:4`, for a model of several sizes.
 
     Raises:
         ImpastoError: no model, an unknown class or precision, a seed out of range, or a setting that

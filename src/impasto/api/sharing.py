@@ -27,7 +27,7 @@ def export(
     directions: str | PathLike[str] | None = None,
     how: StepSettings = AS_SAVED,
 ) -> Path:
-    """Write a run's generator in a form to keep or to share; gives its path.
+    """Write a run's generator in a form to keep or to share; returns its path.
 
     Args:
         model: a run, a checkpoint or a model, such as `hf:OWNER/NAME`.
@@ -40,7 +40,7 @@ def export(
         half: keep the weights in float16, in half the size; for `onnx` and `html`.
         levels: take a latent for each level of the generator; for `onnx`.
         directions: a file of directions for a page's sliders; None: that of the model, if it has one.
-        how: other settings of a model that makes pictures in steps, for `onnx` and `html`:
+        how: sampling settings that differ from the model's, for `onnx` and `html`:
             `StepSettings(steps=8)`.
 
     Raises:
@@ -77,13 +77,13 @@ def push(
     licence: str | None = None,
     discriminator: bool = False,
 ) -> str:
-    """Upload a model with its card to the Hugging Face hub, in one commit; gives the name under which it
-    opens, `hf:OWNER/NAME@COMMIT`.
+    """Upload a model with its card to the Hugging Face hub, in one commit; returns its name for
+    `Model.load`, `hf:OWNER/NAME@COMMIT`.
 
     Args:
         model: a run, a checkpoint or a model.
         repository: `OWNER/NAME`; made if there is none.
-        private: make it private; one that is there has to be private already.
+        private: make a new repository private; an existing one must be private already.
         revision: a branch, made if there is none; None: `main`.
         licence: of the model, by its identifier on the hub; None: unknown.
         discriminator: upload the discriminator too.

@@ -106,7 +106,7 @@ def train(
     tensorboard: bool = False,
     time: str | None = None,
 ) -> Run:
-    """Train a generator on a collection, in a new run folder, and give the run.
+    """Train a generator on a collection, in a new run folder; returns the run.
 
     Args:
         collection: an open collection, its folder, or the word `masters`.
@@ -117,8 +117,8 @@ def train(
         images: real images to train for, each stage, such as 200_000 or `200k`; None: the recipe's.
         settings: changes by dotted names, such as `{"training.batch": 16}`.
         seed: of all random numbers; None: the recipe's.
-        out: the folder of runs.
-        run: its own folder instead; if it is there, it goes on, provided that its config is the same.
+        out: the folder in which the run's folder is made.
+        run: the run's folder itself. If it exists, the run goes on; its config must be the same.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         start_from: a run or model (`hf:OWNER/NAME` too) whose fitting weights are copied; or `auto`.
         tensorboard: write TensorBoard events too.
@@ -126,7 +126,7 @@ def train(
 
     Raises:
         ImpastoError: a recipe, setting, column or class is unknown, or the config does not fit the
-            collection, the model or this machine. No run is made then.
+            collection, the starting model or this machine. No run is made then.
         StoppedError: Ctrl-C, after a checkpoint; `resume` continues from it.
     """
     chosen, data = _recipe_and_data(collection, recipe)
