@@ -13,7 +13,7 @@ from impasto.config import TermConfig
 from impasto.errors import ImpastoError
 from impasto.metrics.frechet import frechet_distance
 from impasto.networks import Judgement
-from impasto.networks._frozen_features import averaged_pixels, described, means
+from impasto.networks._frozen_features import averaged_pixels, means, stage_statistics
 from impasto.objectives import Objective, StepInputs, alignment, drift, frechet
 from tests.helpers.training import session, small
 
@@ -102,7 +102,7 @@ def test_the_term_is_the_sum_of_logarithms() -> None:
 def test_features_of_maps_by_hand() -> None:
     maps = [torch.arange(32.0).view(1, 2, 4, 4)]
     assert means(maps).tolist() == [[7.5, 23.5]]
-    (found,) = described(maps)
+    (found,) = stage_statistics(maps)
     quarters = [2.5, 4.5, 10.5, 12.5]
     deviation = np.arange(16).std()
     assert found.tolist()[0] == pytest.approx(

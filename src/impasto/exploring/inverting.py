@@ -24,7 +24,7 @@ from impasto.evaluation.gather import Progress, silent
 from impasto.exploring.descent import Comparison, Descent, axes_of
 from impasto.features import FeatureNetwork
 from impasto.networks import one_hot
-from impasto.networks._frozen_features import FrozenFeatures, averaged_pixels, described
+from impasto.networks._frozen_features import FrozenFeatures, averaged_pixels, stage_statistics
 from impasto.resolution import square_of, width_and_height
 from impasto.sampling.painter import Painter
 from impasto.sampling.pixels import as_images, to_uint8
@@ -98,7 +98,7 @@ def check_invertible(painter: Painter, search: Search) -> None:
 
 def _signature(features: FrozenFeatures, images: Tensor) -> Tensor:
     """What candidates are compared by, [B, D]: statistics of all maps, and coarse pixels."""
-    stages = [F.normalize(each) for each in described(features(images))]
+    stages = [F.normalize(each) for each in stage_statistics(features(images))]
     return torch.cat([*stages, averaged_pixels(images) / 8], dim=1)
 
 

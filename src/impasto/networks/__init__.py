@@ -33,9 +33,9 @@ A generator may have further methods and attributes:
 - `decode(features) -> images` makes images from a discriminator's features.
 - `stages(latents, labels) -> (images, ..., images)` returns the image of each stage. The last is
   the generator's result.
-- `levels`, the number L of its levels that take a latent, where there are several: it takes latents
-  [B, L, Z], too, one for each level. [B, Z] is the same latent at all levels. `level_sides`, a tuple,
-  has the side of the maps of each (of rectangles: that of a square of about as many pixels).
+- `levels`, the number L of levels that take a latent, where there are several. The generator then also
+  takes latents [B, L, Z], one for each level; [B, Z] is the same latent at all levels. `level_sides`, a
+  tuple, has the side of each level's maps (for rectangles that of a square of about as many pixels).
 - `canvas(latents, labels) -> images` makes a picture of R x C pictures' size, whose latents and classes
   change from place to place: latents [B, Z, R * n, C * n] (or [B, L, Z, ...]) and class weights [B, K,
   R * n, C * n] give images [B, 3, R * H, C * H]; see `_canvas.py`. Such a generator has the attributes
@@ -43,8 +43,8 @@ A generator may have further methods and attributes:
   one. If all places of R = C = 1 have the same values, the image is that of these values. With a
   `canvas_margin` of None a canvas is made as a whole, and the method also takes `tile`, whether it is
   to continue at its opposite edges.
-- `paint_as(size)` with the argument `buckets` of the constructor: what it makes from then on is of this
-  one of them; at first of `resolution`.
+- `paint_as(size)`, if the constructor has the argument `buckets`: images have this one of the bucket
+  sizes from then on. At first they have the size `resolution`.
 - `denoise(noisy, times, labels) -> images` is the network of a flow or diffusion model, which
   `forward` calls several times.
 
@@ -70,7 +70,7 @@ _GIVEN = {
     "generator": ("latent_dim", "resolution", "label_sizes", "latent_channels", "buckets"),
     "discriminator": ("resolution", "label_sizes", "buckets"),
 }
-"""Arguments that are no settings."""
+"""Constructor arguments that impasto fills in; all others are settings of the network."""
 
 
 class Judgement(NamedTuple):
@@ -102,7 +102,7 @@ def _family(name: str, role: str) -> Any:
 
 
 def settings_given(role: str) -> tuple[str, ...]:
-    """The arguments of a network of this role that are no settings."""
+    """The constructor arguments of a network of this role that are not settings."""
     return _GIVEN.get(role, ())
 
 
@@ -122,7 +122,7 @@ def resolve_network(name: str, role: str, options: Mapping[str, Any]) -> dict[st
 
 
 def _able(role: str, can: Callable[[str, str], bool]) -> list[str]:
-    """The families with a generator or discriminator that can do something."""
+    """The families with a generator or discriminator for which `can(family, role)` is true."""
     return [
         each
         for each in names("networks")
@@ -255,7 +255,7 @@ def at_sampling(network: str) -> tuple[str, ...]:
 
 
 class Architecture(Protocol):
-    """What says which networks there are: a run's config, or a model's record."""
+    """A description of a run's or model's networks: a `RunConfig` or a `ModelRecord`."""
 
     @property
     def generator(self) -> NetworkConfig: ...
@@ -272,7 +272,7 @@ class Architecture(Protocol):
 
 
 def autoencoder_of(what: Architecture) -> Any:
-    """The `Autoencoder` of a config or record; None without one."""
+    """Build the `Autoencoder` of a config or record; None without one."""
     if what.autoencoder is None:
         return None
     options = resolve_network(what.autoencoder.network, "autoencoder", what.autoencoder.options)
@@ -280,7 +280,8 @@ def autoencoder_of(what: Architecture) -> Any:
 
 
 def learned_shape(what: Architecture) -> tuple[int, int, int]:
-    """Channels, height and width of what a generator's network makes: pictures or latents.
+    """Channels, height and width of the generator's output before decoding: of pictures, or of the
+    autoencoder's latents.
 
     Raises:
         ImpastoError: the autoencoder cannot make latents of such pictures.
@@ -407,7 +408,7 @@ def one_hot(labels: Tensor, label_sizes: tuple[int, ...]) -> Tensor:
 
 
 def of_fields(labels: Tensor, label_sizes: tuple[int, ...], fields: Sequence[int]) -> Tensor:
-    """The labels [B, len(fields)], or class weights, of some of the label fields."""
+    """The labels [B, len(fields)], or class weights, of the label fields with these indices."""
     if labels.is_floating_point():
         parts = labels.split(label_sizes, dim=1)
         return torch.cat([labels[:, :0], *(parts[field] for field in fields)], dim=1)
@@ -415,7 +416,7 @@ def of_fields(labels: Tensor, label_sizes: tuple[int, ...], fields: Sequence[int
 
 
 def unknown_like(labels: Tensor) -> Tensor:
-    """Unknown labels, or weights of no class, in place of these."""
+    """Unknown labels of the same shape: -1, or for class weights 0."""
     return torch.full_like(labels, 0 if labels.is_floating_point() else -1)
 
 

@@ -55,7 +55,7 @@ class FrozenFeatures(nn.Module):
 
 
 def means(maps: Sequence[Tensor]) -> Tensor:
-    """The mean of each channel: [B, 512]."""
+    """The mean of each channel of all stages' maps: [B, 512]."""
     return torch.cat([each.mean((2, 3)) for each in maps], dim=1)
 
 
@@ -64,8 +64,9 @@ def averaged_pixels(images: Tensor) -> Tensor:
     return F.interpolate(images, (PIXEL_SIDE, PIXEL_SIDE), mode="area").flatten(1)
 
 
-def described(maps: Sequence[Tensor]) -> list[Tensor]:
-    """For each stage the means, standard deviations and the means of its four quarters: [B, 6 C]."""
+def stage_statistics(maps: Sequence[Tensor]) -> list[Tensor]:
+    """For each stage, [B, 6 C]: every channel's mean, standard deviation and means of the four
+    quarters."""
     found = []
     for each in maps:
         # A constant map has no gradient of its deviation; the small number keeps it finite.

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _DECODED_AROUND = 16
-"""Positions beyond the edges of a tile that the decoder sees; more has no effect on it."""
+"""Latent positions around a tile that the decoder gets as context; more would not change the tile."""
 
 
 class LatentGenerator(nn.Module):
@@ -13,7 +13,7 @@ class LatentGenerator(nn.Module):
     Args:
         generator: makes latents [B, C, h, w].
         decoder: gives images [B, 3, H, W] in [-1, 1] of latents as the encoder gives them.
-        scale: factor from those latents to the generator's.
+        scale: the generator's latents are the encoder's times this factor.
     """
 
     def __init__(self, generator: nn.Module, decoder: nn.Module, scale: float) -> None:
@@ -28,7 +28,7 @@ class LatentGenerator(nn.Module):
 
     @property
     def canvas_side(self) -> int:
-        """That of the generator."""
+        """The `canvas_side` of the generator; see `networks/__init__.py`."""
         return self.generator.canvas_side  # type: ignore[return-value]
 
     canvas_margin = None
@@ -38,7 +38,7 @@ class LatentGenerator(nn.Module):
         made: Tensor = self.generator.canvas(latents, labels, tile=tile)  # type: ignore[operator]
         if not tile:
             return self.decoder(made / self.scale)
-        # So that the decoder sees what is beyond the edges.
+        # The opposite edges are joined on, so that the decoder gets them as context.
         size = made.shape[2:]
         around = [min(_DECODED_AROUND, side) for side in size]
         widened = F.pad(made, (around[1], around[1], around[0], around[0]), mode="circular")
@@ -48,7 +48,7 @@ class LatentGenerator(nn.Module):
         return images[:, :, top : top + enlarged * size[0], left : left + enlarged * size[1]]
 
     def denoise(self, noisy: Tensor, *conditions: Tensor) -> Tensor:
-        """The latents in noisy ones, by the generator's own method."""
+        """The denoised latents of noisy ones, by the generator's own method."""
         latents: Tensor = self.generator.denoise(noisy, *conditions)  # type: ignore[operator]
         return latents
 

@@ -1,7 +1,7 @@
-"""Large pictures by a denoiser of one size: in each step, what it makes of overlapping windows is
+"""Large pictures by a denoiser of one size: in each step, its outputs for overlapping windows are
 averaged (MultiDiffusion: Bar-Tal et al. 2023, arXiv:2302.08113, equation 5).
 
-There the mean is plain. Here a window's values weigh less towards its edges, so that no edge shows.
+There all values have the same weight. Here weights fall towards a window's edges, so that no edge shows.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Overlaps:
         side: s, even.
         rows: R.
         columns: C.
-        tile: whether windows go round the canvas's edges.
+        tile: whether windows wrap around the canvas's edges.
     """
 
     def __init__(self, side: int, rows: int, columns: int, *, tile: bool) -> None:
@@ -32,7 +32,7 @@ class Overlaps:
             for row in range(2 * rows - (not tile))
             for column in range(2 * columns - (not tile))
         ]
-        """Of each window, in halves of a side."""
+        """Row and column of each window's upper left corner, in units of half a side."""
         rising = (torch.arange(side) + 0.5).minimum(side - torch.arange(side) - 0.5) / (side / 2)
         self.weights = torch.outer(rising, rising)
 
@@ -51,12 +51,12 @@ class Overlaps:
     def averaged(
         self, denoise: Callable[[Tensor, Tensor], Tensor], noisy: Tensor, values: Tensor
     ) -> Tensor:
-        """The mean of what a denoiser makes of all windows.
+        """Denoise canvases window by window; returns the weighted mean of the windows, [B, C, H, W].
 
         Args:
-            denoise: gives the denoised pictures of noisy ones [N, C, s, s] with values [N, V].
+            denoise: denoises pictures [N, C, s, s] with values [N, V], such as class weights.
             noisy: [B, C, H, W], the canvases.
-            values: [B, windows, V], of each window.
+            values: [B, windows, V], the values of each window.
         """
         half = self.side // 2
         extended = F.pad(noisy, (0, half, 0, half), mode="circular") if self.tile else noisy

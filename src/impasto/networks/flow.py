@@ -8,18 +8,17 @@ noisy picture t x + (1 - t) e (x the picture, e noise, t the time from 0 to 1) i
 
 `preconditioning` says what the layers compute:
 - `x`: the picture (JiT: Li and He 2025, arXiv:2511.13720).
-- `mixed`: the same, but the last part of the way leads to the noisy picture itself: the prediction is
-  (1 - t^4) times what the layers compute plus t^4 times the noisy picture. So the finest detail need
-  not pass through the layers. With `x`, layers that lose detail blur a picture again in each step near
-  t = 1, so the flow has no end that more steps would come closer to. This is impasto's own.
+- `mixed`: the picture, with a skip connection near t = 1: the prediction is (1 - t^4) times what the
+  layers compute plus t^4 times the noisy picture. So the finest detail need not pass through the layers.
+  With `x`, layers that lose detail blur the picture again in each step near t = 1, so results do not
+  converge with more steps. This is impasto's own.
 - `edm`: a mixture of the picture and the noise, weighted so that input, output and error have the same
   size at every noise level (Karras et al. 2022, section 5).
 
-Guidance makes pictures more like their classes and less varied. The denoised picture is moved away
-from that of the same network without labels (classifier-free guidance, Ho and Salimans 2022,
+Guidance makes pictures match their classes better and vary less. The denoised picture is extrapolated
+away from that of the same network without labels (classifier-free guidance, Ho and Salimans 2022,
 arXiv:2207.12598), or from that of a worse network with the same labels (autoguidance, Karras et al.
-2024, arXiv:2406.02507). The first needs a training in which labels are hidden now and then
-(`training.hide_labels`).
+2024, arXiv:2406.02507). The first needs a training with label dropout (`training.hide_labels`).
 
 Sizes are of impasto's own choice, for one or two CPU cores (`large` for a GPU).
 """
@@ -45,7 +44,7 @@ from impasto.resolution import Resolution, area, square_of, width_and_height
 SIGMA_DATA = 0.5
 """Standard deviation of pictures in [-1, 1], as EDM assumes it."""
 AUGMENTATION_VALUES = 9
-"""Values that describe how a training picture was augmented; see the term `flow`."""
+"""Number of augmentation labels of a training picture; see the term `flow`."""
 
 AT_SAMPLING = ("steps", "sampler", "guidance", "guidance_times", "guide")
 """Settings that may be changed when sampling; the weights do not depend on them."""
@@ -86,8 +85,8 @@ def one_size(*, body: str = "unet", **settings: Any) -> bool:
 
 
 class Condition(nn.Module):
-    """What the denoiser knows of a picture, as an embedding [B, E]: its noise, labels and
-    augmentation.
+    """The embedding [B, E] that the denoiser is conditioned on: of noise level, labels and augmentation
+    labels.
 
     The noise is one value, as sines and cosines of several frequencies (Fourier features). Unknown
     labels and pictures that were not augmented contribute zero.
@@ -135,11 +134,11 @@ class Generator(nn.Module):
             size), or an eighth or a sixteenth of the side (`transformer`, by size).
         blocks: residual blocks of each level of `unet`, in each half; by default 2 or 3 (by size).
         dropout: probability that values inside the body are set to 0 in training.
-        preconditioning: `x`, `mixed` or `edm`, see above. It also decides the times of the steps.
-        steps: steps from noise to picture.
+        preconditioning: `x`, `mixed` or `edm`, see above. It also determines the times of the steps.
+        steps: number of sampling steps.
         sampler: `heun` (second order, two passes a step) or `euler` (first order, one pass).
-        guidance: how far the denoised picture is moved; 1 is no guidance.
-        guidance_times: the times in which it is moved.
+        guidance: guidance scale; 1 is no guidance.
+        guidance_times: first and last time t of the steps that have guidance, from 0 (noise) to 1.
     """
 
     canvas_side = 1
@@ -220,8 +219,12 @@ class Generator(nn.Module):
         self._shape_as(size, self.shape[0])
 
     def guided_by(self, guide: nn.Module | None) -> None:
-        """Set the generator of this family that pictures are moved away from; None: this one, without
-        labels. It is not part of the state dict."""
+        """Set the worse generator of this family to guide away from (autoguidance). It is not part of
+        the state dict.
+
+        Args:
+            guide: the generator; None: this one without labels (classifier-free guidance).
+        """
         # In a tuple, so that torch does not take it for a part of this network.
         self._guide = () if guide is None else (guide,)
 
@@ -235,13 +238,13 @@ class Generator(nn.Module):
     def denoise(
         self, noisy: Tensor, time: Tensor, labels: Tensor, augmentation: Tensor | None = None
     ) -> Tensor:
-        """The pictures [B, 3, H, W] in noisy ones.
+        """The prediction of the pictures x, [B, 3, H, W], from noisy pictures.
 
         Args:
             noisy: [B, 3, H, W], t x + (1 - t) e.
             time: [B], t of each, from 0 to 1.
             labels: [B, F].
-            augmentation: [B, 9], how each x was augmented; None: not at all.
+            augmentation: [B, 9], the augmentation labels of each x; None: none was augmented.
         """
         if self.preconditioning != "edm":
             images: Tensor = self.body(noisy, self.condition(time, labels, augmentation))
@@ -259,14 +262,14 @@ class Generator(nn.Module):
         return torch.addcmul(kept, change.to(noisy.dtype), SIGMA_DATA * (1 - t) / size)
 
     def _strength(self, time: float) -> float:
-        """The factor of the guidance at a time."""
+        """The guidance scale at a time."""
         first, last = self.guidance_times
         return self.guidance if first <= time <= last else 1.0
 
     def _guided(
         self, noisy: Tensor, times: Tensor, labels: Tensor, factor: float | Tensor
     ) -> Tensor:
-        """The pictures in noisy ones of these times [B], with guidance by a factor; 1 is none."""
+        """The denoised pictures at these times [B], with a guidance scale `factor`; 1 is no guidance."""
         images = self.denoise(noisy, times, labels)
         if self.guidance == 1 or (isinstance(factor, float) and factor == 1):
             return images
@@ -311,7 +314,7 @@ class Generator(nn.Module):
         return self._images(denoise, noise)
 
     def _guided_at(self, noisy: Tensor, time: float, labels: Tensor) -> Tensor:
-        """The pictures in noisy ones of one time, with the guidance of that time."""
+        """The denoised pictures at one time, with the guidance scale of that time."""
         times = noisy.new_full((len(noisy),), time)
         return self._guided(noisy, times, labels, self._strength(time))
 

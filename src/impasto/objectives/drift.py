@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from impasto.config import Count
-from impasto.networks._frozen_features import CHANNELS, FrozenFeatures, described
+from impasto.networks._frozen_features import CHANNELS, FrozenFeatures, stage_statistics
 from impasto.objectives import StepInputs
 from impasto.resolution import Resolution
 
@@ -88,7 +88,7 @@ class Memory(nn.Module):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Features of images [B, 3, H, W], one [B, D] a stage."""
-        return described(self.frozen(images))
+        return stage_statistics(self.frozen(images))
 
     def queued(self) -> list[Tensor]:
         """The queue's features, one [Q, D] a stage."""
