@@ -1,1 +1,1 @@
-"""What one does with a trained model: walks between its pictures, mixing, ..."""
+"""Exploring a trained model: walks, mixing, directions, inversion, canvases."""

@@ -44,7 +44,7 @@ _VARIETY = 0.6
 
 @dataclass(frozen=True)
 class CanvasOptions:
-    """What is asked for."""
+    """The options of `impasto canvas`."""
 
     width: int
     height: int

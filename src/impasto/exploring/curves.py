@@ -23,7 +23,7 @@ Curve = Callable[[Tensor], Tensor]
 Kind = Literal["normal", "uniform", "weights"]
 _PARALLEL = 1e-9
 _ROUNDING = 1e-9
-"""Places so near to a point are the point."""
+"""Positions closer than this to that of a point count as the point itself."""
 HARMONICS = 3
 """A loop around a point turns once, twice and three times at once, in planes of their own."""
 _STRENGTHS = (0.8, 0.5, 0.3317)  # their squares have the sum 1
@@ -55,13 +55,13 @@ def _tangent(start: Tensor, end: Tensor) -> Tensor:
 
 
 def _arrive(start: Tensor, tangent: Tensor) -> Tensor:
-    """Where one arrives from unit vectors `start` along tangents."""
+    """The exponential map of the sphere: the ends of the geodesics from unit vectors along tangents."""
     angle = _length(tangent)
     return angle.cos() * start + angle.sin() * _unit(tangent)
 
 
 def _on_sphere(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """Unit vectors between unit vectors."""
+    """Spherical interpolation (slerp) of unit vectors."""
     return _arrive(start, share * _tangent(start, end))
 
 
@@ -77,7 +77,7 @@ def _ends_kept(values: Tensor, start: Tensor, end: Tensor, share: Tensor) -> Ten
 def between(
     start: Tensor, end: Tensor, share: Tensor | float, *, distribution: str = "normal"
 ) -> Tensor:
-    """Latents between two, float32.
+    """Interpolate latents, float32. Normal latents are interpolated spherically, others linearly.
 
     Args:
         start: [..., Z].

@@ -28,7 +28,7 @@ MOST = 100.0
 """The largest amount of an edit, in standard deviations of the latents; pictures are meaningless long
 before, and beyond all measure a generator's values are not finite."""
 _ROUNDING = 1e-5
-"""Of class weights."""
+"""Differences of class weights below this are rounding errors."""
 _SHOWN = 12
 """Names in a message."""
 
@@ -39,7 +39,7 @@ WEAK = 0.3
 
 
 class About(Config):
-    """What is known of a direction."""
+    """The description of a direction."""
 
     name: Line
     how: Line
@@ -51,11 +51,11 @@ class About(Config):
     start: Line | None = None
     """The class that its strip begins with, for a difference of classes."""
     correlation: float | None = None
-    """On held-out generated pictures, of the attribute and what the latent says of it."""
+    """Correlation of the attribute, on held-out generated pictures, with its prediction from latents."""
     nearest: Line | None = None
     """The direction whose changes of pictures are most like those of this one."""
     similarity: float | None = None
-    """Of these changes, from 0 to 1; see `finding.similarities`."""
+    """The similarity to `nearest`, from 0 to 1; see `finding.similarities`."""
 
 
 class DirectionsRecord(Config):

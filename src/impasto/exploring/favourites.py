@@ -174,18 +174,18 @@ def _changing(path: Path) -> Iterator[dict[str, PointsRecord]]:
 
 @dataclass(frozen=True)
 class Named:
-    """What a text such as `17`, `picture.png` or `wave` names."""
+    """The seeds or points that a text such as `17`, `picture.png` or `wave` stands for."""
 
     names: list[str]
-    """Of the seeds or points."""
+    """A name for each seed or point."""
     seeds: list[int]
-    """Empty if points are named."""
+    """The seeds; empty if it stands for points."""
     points: Points | None = None
-    """None if seeds are named."""
+    """The points; None if it stands for seeds."""
 
     @property
     def stem(self) -> str:
-        """A name for a file about them."""
+        """A file name, without suffix, for pictures of them."""
         return "-".join(self.names)
 
     def made(self, of_seeds: Callable[[list[int]], Points]) -> Points:

@@ -72,20 +72,20 @@ class Readings:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which directions to look for."""
+    """The options of a search for directions."""
 
     samples: int = 2048
-    """Pictures to generate."""
+    """Number of pictures to generate and measure."""
     components: int = 5
-    """Of each unsupervised kind."""
+    """Number of principal components, and of SeFa directions."""
     differences: tuple[str, ...] = ()
-    """Such as `style=Impressionism,Ukiyo-e`: from the first class to the second."""
+    """Pairs of classes, such as `style=Impressionism,Ukiyo-e`: from the first to the second."""
     readings: tuple[Readings, ...] = ()
 
 
 @dataclass
 class _Found:
-    """Directions, as they are found."""
+    """The directions found so far."""
 
     record: ModelRecord
     about: list[About] = field(default_factory=list)
@@ -95,8 +95,13 @@ class _Found:
     def add(
         self, about: About, latent: Tensor | None = None, weights: Tensor | None = None
     ) -> None:
-        """Add one; `latent` is a vector of any length above 0, of which 1 becomes one standard
-        deviation."""
+        """Add a direction.
+
+        Args:
+            about: its description.
+            latent: [Z], of any length above 0; it is scaled to one standard deviation. None: zeros.
+            weights: change of the class weights, [K]. None: zeros.
+        """
         nothing = torch.zeros(self.record.latent.size)
         if latent is not None:
             latent = latent.float() / latent.norm() * deviation(self.record.latent)
@@ -117,18 +122,18 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Sample:
-    """Generated pictures, measured."""
+    """N generated pictures with what was measured on them."""
 
     latents: Tensor
     """[N, Z]."""
     labels: Tensor
     """[N, F]."""
     attributes: Tensor
-    """[N, M]."""
+    """[N, M] brightness, warmth and the other attributes."""
     read: tuple[Tensor, ...]
-    """Of each of the readings, [up to N, M]."""
+    """For each of the readings its values, [up to N, M]."""
     activations: Tensor | None
-    """[up to N, A]."""
+    """[up to N, A] activations of the generator; None where it has no such layers."""
 
 
 def find(

@@ -32,29 +32,29 @@ from impasto.sampling.points import Points, joined
 from impasto.threads import chosen_threads
 
 _SHOWN = (0.1, 0.3)
-"""The parts of the way whose pictures are kept, beside those of start and end."""
+"""Shares of the descent at which pictures are kept for the sheet, besides those at start and end."""
 _MOMENTS = ("start", *(f"{part:.0%}" for part in _SHOWN), "end")
 _READ_AT = (32, 64)
 """Least and largest side at which the frozen network reads pictures at first; from the best start on it
 reads them at twice this side, where its maps are nearer to those by which distances are measured."""
 _TRIAL = 0.3
-"""Steps from each of several starts, as a share of those from the best."""
+"""Steps from each start, as a share of the steps from the best one."""
 _AXES_FROM = 256
-"""Candidates that axes are computed from."""
+"""Number of candidates from which the axes are computed."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """How to search."""
+    """The options of an inversion."""
 
     steps: int = 250
-    """Adam's, from the best start."""
+    """Steps of Adam from the best start."""
     starts: int = 3
-    """Starts to try."""
+    """Number of starts to try for each picture."""
     candidates: int = 1024
-    """Seeds that the starts are chosen from."""
+    """Number of seeds from which the starts are chosen."""
     levels: bool = False
-    """Whether each level gets a latent of its own, halfway."""
+    """Whether each level gets a latent of its own in the second half of the steps."""
 
     @property
     def trial(self) -> int:

@@ -1,4 +1,4 @@
-"""Among the pictures of many seeds, those that are most like a given picture of the model."""
+"""Search the pictures of many seeds for those that are most similar to a given picture of the model."""
 
 import hashlib
 import json
@@ -25,10 +25,10 @@ MOST_KEPT = 10_000
 
 @dataclass(frozen=True)
 class Alike:
-    """The pictures most like one, nearest first."""
+    """The pictures most similar to a given one, nearest first."""
 
     points: Points
-    """[1 + K]: of the picture itself, and of the nearest ones."""
+    """[1 + K]: the points of the given picture, and of the nearest ones."""
     distances: tuple[float, ...]
     """[K]: distances of their features from those of the picture."""
     usual: float
@@ -36,7 +36,7 @@ class Alike:
 
     @property
     def seeds(self) -> list[int]:
-        """[K]: of the nearest ones."""
+        """[K]: seeds of the nearest pictures."""
         return [origin.seed for origin in self.points.origins[1:] if origin.seed is not None]
 
     def lines(self) -> list[str]:
@@ -62,12 +62,12 @@ def most_alike(
 
     Args:
         painter: of the model.
-        wanted: a single point.
-        seeds: to look among. The point's own picture is left out.
-        labels: of the seeds, [N, F].
-        network: whose features are compared.
-        count: how many to find; fewer if there are no more seeds.
-        progress: shows the pictures looked at.
+        wanted: the given picture, a single point.
+        seeds: the N seeds to search. The given picture itself is left out.
+        labels: labels of the seeds, [N, F].
+        network: the feature network whose features are compared.
+        count: number of pictures to find; fewer are found if there are no more seeds.
+        progress: shows the number of pictures that were searched.
 
     Raises:
         ImpastoError: several points, no seeds to look among, or a count below 1.

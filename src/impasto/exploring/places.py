@@ -1,4 +1,4 @@
-"""Where the files about a model are kept that exploring it makes: favourites and directions."""
+"""Paths of the files that exploring a model makes: favourites and directions."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from impasto.sampling.shipped import shipped_name
 
 
 def place_beside(folder: Path, file: str) -> Path:
-    """Where a file about a model is kept: in the model's folder; or in the cache, for the models inside
-    the package and those of the hub's cache, by the SHA-256 of their weights."""
+    """The path of a file about a model: in the model's folder; for packaged models, and for those in the
+    hub's cache by the SHA-256 of their weights, in impasto's cache."""
     name = shipped_name(folder)
     if (
         name is None

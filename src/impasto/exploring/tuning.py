@@ -1,9 +1,9 @@
-"""Pivotal tuning: a generator is bent a little towards given pictures (Roich et al. 2021,
-arXiv:2106.05744, section 3.2).
+"""Pivotal tuning: fine-tune a generator on given pictures (Roich et al. 2021, arXiv:2106.05744, section
+3.2).
 
-The points nearest to the pictures stay where they are, and the generator's weights move, until it paints
-the pictures themselves there. Its pictures of other points are held: of random seeds, and of points
-between these and the given ones (section 3.3), those of the model before are to come out.
+The points nearest to the pictures (the pivots) are fixed, and the generator's weights are trained until
+it paints the pictures at these points. A regularisation term keeps its pictures at other points as they
+were: at random seeds, and at points between these and the pivots (section 3.3).
 """
 
 import copy
@@ -32,14 +32,14 @@ from impasto.sampling.points import Points, at_levels
 from impasto.threads import chosen_threads
 
 STEPS = 200
-"""Of each batch of pictures that are painted at a time."""
+"""Steps for each batch of pictures."""
 _RATE = 2e-4
 _HELD = 4
-"""Other points at each step, at least; and one more for each picture."""
+"""Least number of other points in each step; there is at least one for each picture."""
 _HOLDING = 10.0
-"""Weight in the loss of what the pictures of other points have changed."""
+"""Weight of the regularisation term: the change of pictures at other points."""
 _FIRST_SEED = 2**31
-"""Of the other points' seeds, away from those that people look at."""
+"""First seed of the other points, far from the seeds that people usually look at."""
 _READ_AT = (64, 128)
 """Least and largest side at which the frozen network reads pictures."""
 
@@ -51,7 +51,7 @@ class Tuned:
     model: Model
     """Its record has no digest of the weights before they are written."""
     inversion: Inversion
-    """Of the pictures, with what the tuned model paints at the end of the way."""
+    """The inversion of the pictures; its last pictures are those of the tuned model."""
 
 
 class _Others:

@@ -1,4 +1,4 @@
-"""What a walk is asked for becomes the film of one walk or several."""
+"""From the options of a walk to its film, of one walk or of several side by side."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -39,13 +39,13 @@ SECONDS = 12.0
 
 @dataclass(frozen=True)
 class WalkOptions:
-    """What is asked for."""
+    """The options of `impasto walk`."""
 
     seeds: Sequence[int] = ()
     points: Sequence[str | PathLike[str] | Points] = ()
-    """Points, or files of such, in place of seeds."""
+    """Points, or files of points, in place of seeds."""
     around: bool = False
-    """Whether each walk is a loop around one of these, instead of a way through all."""
+    """Whether each walk is a loop around one seed or point, instead of a curve through all."""
     radius: float = RADIUS
     style: Style = field(default_factory=Style)
     even: bool = False
@@ -53,7 +53,7 @@ class WalkOptions:
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By label field, the classes to go through."""
     columns: int = 1
-    """Of a grid of walks, among which the points are dealt out."""
+    """Columns of a grid of walks; the points are distributed among the walks in order."""
     rows: int = 1
     audio: str | PathLike[str] | None = None
     """A file whose loudness drives the speed, or around a point the radius. An MP4 gets its sound."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 
 def placed(weight: Tensor, field: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A layer from one vector to maps of n x n positions, at all positions of a field.
+    """Apply a layer from one vector to maps of n x n positions, such as a generator's first one, to a
+    field of vectors.
 
     Args:
         weight: [V, C, n, n], as of `nn.ConvTranspose2d`.
@@ -34,7 +35,7 @@ def placed(weight: Tensor, field: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def placed_linear(linear: nn.Linear, side: int, field: Tensor) -> Tensor:
-    """The same for a linear layer whose values are maps [C, n, n].
+    """`placed` for a linear layer whose output is reshaped to maps [C, n, n].
 
     Args:
         linear: from V values to C * n * n.

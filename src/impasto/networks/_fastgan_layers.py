@@ -62,7 +62,7 @@ class Gated(nn.Sequential):
         return self.gated(self.convolution(maps), embedding)
 
     def gated(self, maps: Tensor, embedding: Tensor | None) -> Tensor:
-        """What follows the convolution."""
+        """The layers after the convolution, on its output [B, 2C, h, w]."""
         if self.noise is not None and self.training:
             # In the maps' precision: float32 noise would end mixed precision here.
             maps = maps + self.noise.to(maps.dtype) * torch.randn_like(maps[:, :1])
@@ -165,8 +165,12 @@ def blurred(images: Tensor) -> Tensor:
 
 
 def quarter(maps: Tensor, quarters: Tensor) -> Tensor:
-    """Of maps [B, C, h, w] the quarters [B, C, h/2, w/2] with the numbers `quarters` [B], counted
-    by rows."""
+    """Crop a quarter [B, C, h/2, w/2] of each of the maps [B, C, h, w].
+
+    Args:
+        maps: the maps.
+        quarters: [B], which quarter of each: 0 and 1 above, 2 and 3 below.
+    """
     rows = torch.arange(len(maps), device=maps.device)
     tiles = maps.unflatten(3, (2, -1)).unflatten(2, (2, -1))  # [B, C, 2, h/2, 2, w/2]
     return tiles[rows, :, quarters // 2, :, quarters % 2]

@@ -217,7 +217,8 @@ class Generator(nn.Module):
         self.first.convolution.chosen = str(size)  # type: ignore[assignment]
 
     def _conditions(self, latents: Tensor, labels: Tensor) -> list[Tensor | None]:
-        """What batch norms are conditioned on: the first layer's, then each block's."""
+        """The conditions [B, E] of the batch norms of the first layer and of each block; None for
+        unconditional ones."""
         label = None if self.embedding is None else self.embedding(labels)
         if not self.self_modulation:
             return [label] * (1 + len(self.blocks))
@@ -248,7 +249,7 @@ class Generator(nn.Module):
     def _images(
         self, maps: Tensor, conditions: list[Tensor | None], *, canvas: bool = False
     ) -> Tensor:
-        """What follows the first maps."""
+        """The layers after the first maps: blocks, excitation and the conversion to images."""
         small = {self.smallest: maps}
         sizes: Sequence[tuple[int, int] | None] = [None] * len(self.blocks)
         if self.maps:

@@ -163,7 +163,7 @@ class Generator(nn.Module):
         return self._images(norm(maps), labels)
 
     def _images(self, maps: Tensor, one_hots: Tensor) -> Tensor:
-        """What follows the first layer."""
+        """The layers after the first one: from its maps to images."""
         first, *gates = self.gates
         maps = first(maps, one_hots)
         for layer, gate in zip(self.layers[1:], gates, strict=True):

@@ -161,12 +161,12 @@ class Generator(nn.Module):
 
     @property
     def canvas_side(self) -> int:
-        """That of the first stage."""
+        """The `canvas_side` of the first stage; see `networks/__init__.py`."""
         return self.base.canvas_side  # type: ignore[return-value]
 
     @property
     def canvas_margin(self) -> int:
-        """That of the first stage, and what this one adds to it."""
+        """The `canvas_margin` of the first stage plus that of this one; see `networks/__init__.py`."""
         return self.base.canvas_margin + self.own_margin  # type: ignore[return-value, operator]
 
     def canvas(self, latents: Tensor, labels: Tensor) -> Tensor:

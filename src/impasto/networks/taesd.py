@@ -246,7 +246,7 @@ class Autoencoder:
         return found
 
     def _place(self, half: Half, digest: str) -> Path:
-        """Where weights of this SHA-256 lie in the cache."""
+        """The path in the cache of weights with this SHA-256."""
         return cache_folder() / "weights" / f"{self.variant}_{half}-{digest[:12]}.safetensors"
 
     def _kept(self, half: Half, digest: str) -> list[Path]:

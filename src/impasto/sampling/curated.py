@@ -27,9 +27,9 @@ class CuratedRecord(Config):
     grid_sha256: str
     """SHA-256 of the grid's file."""
     images_seen: int
-    """Of the model that generated them."""
+    """Images seen by the model that generated them."""
     candidates: Count
-    """Of each class."""
+    """Number of candidates of each class."""
     worst: bool
     truncation: float | None = None
     judge: str | None = None
@@ -38,10 +38,10 @@ class CuratedRecord(Config):
 
 
 def curated_grid(run: Path, *, worst: bool) -> Path:
-    """Where a run's grid of chosen pictures lies."""
+    """Path of a run's grid of chosen pictures."""
     return run / _FOLDER / f"{'worst' if worst else 'best'}.png"
 
 
 def curated_record(grid: Path) -> Path:
-    """Where the record of a grid lies."""
+    """Path of the record of a grid of chosen pictures."""
     return grid.with_suffix(".json")

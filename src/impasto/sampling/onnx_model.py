@@ -50,14 +50,14 @@ class OnnxModel:
     """A generator in an ONNX file, ready to paint."""
 
     session: Any
-    """Of onnxruntime."""
+    """The `InferenceSession` of onnxruntime."""
     record: ModelRecord
     size: int
     """Bytes of the file."""
     made_with: str | None = None
     """The settings that were changed when it was exported, in words."""
     levels: int | None = None
-    """How many latents a picture takes, from coarse to fine; None: one, [B, Z]."""
+    """Number of latents of a picture, from coarse to fine levels; None: one, [B, Z]."""
 
     @classmethod
     def load(cls, path: Path, threads: int = 0) -> OnnxModel:
@@ -236,7 +236,7 @@ class OnnxModel:
     def texts(
         self, seeds: Sequence[int], weights: np.ndarray, truncation: float | None
     ) -> Iterator[str]:
-        """What the PNG of each seed carries, as those of other models; see `Points.text`."""
+        """The text that the PNG of each seed carries, as with other models; see `Points.text`."""
         points = PointsRecord(
             model=self.record.weights_sha256,
             recipe=self.record.recipe,

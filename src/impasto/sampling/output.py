@@ -46,7 +46,7 @@ def save_grid(
 
 
 def check_grid_path(path: Path) -> None:
-    """As `check_png`, of a grid."""
+    """Check that a path for a grid ends in `.png`; see `check_png`."""
     check_png(path, "grid")
 
 
@@ -55,7 +55,7 @@ def check_png(path: Path, what: str) -> None:
 
     Args:
         path: of the file.
-        what: it is to show, for the message.
+        what: kind of picture, such as `grid`, for the message.
 
     Raises:
         ImpastoError: it does not.

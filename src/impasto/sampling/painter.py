@@ -37,7 +37,7 @@ class Painter:
     made_with: str | None = None
     """See `Model.made_with`."""
     finish: Callable[[np.ndarray], np.ndarray] | None = None
-    """What is done to each batch of images before it is given, such as enlarging."""
+    """A function for each batch of images before it is returned, such as enlarging."""
 
     def __post_init__(self) -> None:
         self.sampler.check_stages(self.stages)
@@ -97,7 +97,7 @@ class Painter:
         return Points.make(self.record, self.latents(seeds), labels, origins)
 
     def texts(self, seeds: Sequence[int], labels: Tensor) -> Iterator[str]:
-        """What the PNG of each seed carries; see `Points.text`."""
+        """The text that the PNG of each seed carries; see `Points.text`."""
         for place, seed in enumerate(seeds):
             origin = Origin(seed=seed, truncation=self.truncation)
             # A seed names its latent, so the text needs none.

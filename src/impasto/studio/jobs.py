@@ -35,15 +35,15 @@ MOST_WAITING = 100
 _MOST_LOGS = 20
 """Jobs of a run whose output is shown together."""
 _NAME = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{4}"
-"""Of a job's folder."""
+"""Pattern of the name of a job's folder."""
 _LEFT_BEHIND = 24 * 3600
 """Seconds after which a folder without a record is removed."""
 LONGEST_LOG = 64 * 2**10
 """Bytes of a log's end that are shown."""
 WHOLE_LOG = 4 * 2**20
-"""Bytes of its end that are sent where all of it is asked for."""
+"""Bytes of a log's end that are sent where the whole log is requested."""
 _BEGINNING = 16 * 2**10
-"""Bytes of its beginning that are read."""
+"""Bytes of a log's beginning that are read."""
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 BEGUN = ("waiting", "running")
@@ -88,20 +88,20 @@ class JobRecord(BaseModel):
     kind: Kind
     title: str
     arguments: list[str]
-    """Of the command line, after `impasto`."""
+    """The arguments of the command line after `impasto`."""
     created: str
     run: str | None = None
     """The name of the run that it trains."""
     about: str | None = None
     """The name of the collection or model that it makes or works on."""
     files: list[str] = Field(default_factory=list)
-    """Names of what it makes in its folder."""
+    """Names of the files that it makes in its folder."""
     pid: int | None = None
     began: str | None = None
     """See `Process.began`."""
     started: str | None = None
     stopped: bool = False
-    """Whether a stop was asked for."""
+    """Whether it was asked to stop."""
 
     @property
     def process(self) -> processes.Process | None:
@@ -119,7 +119,7 @@ class Job(JobRecord):
     message: str | None = None
     """The last line of its output."""
     command: str = ""
-    """What one would type in a terminal."""
+    """The command line that does the same in a terminal."""
 
     @property
     def goes_on(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a request asks to paint becomes points of a model."""
+"""From the points in a request to points of a model."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from impasto.sampling.step_settings import StepSettings
 
 MOST_POINTS = 256
-"""Of one request."""
+"""Most points in a request."""
 MOST_PIXELS = 2**26
-"""Of one answer."""
+"""Most pixels in an answer."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1000, le=1000)]
@@ -42,21 +42,21 @@ class PointIn(BaseModel):
     favourite: Name | None = None
     point: PointsRecord | None = None
     classes: ClassesIn = Field(default_factory=dict, max_length=50)
-    """Of a seed: by label field a class, or weights by class. In other fields the seed draws one."""
+    """With a seed: by label field a class, or weights by class. In other fields the seed draws one."""
     truncation: Truncation | None = None
-    """Of a seed's latent."""
+    """With a seed: truncation of its latent."""
     edits: dict[Name, Number] = Field(default_factory=dict, max_length=100)
-    """How far it is moved along directions, by name."""
+    """By name of a direction, how far the point is moved along it."""
 
 
 class How(BaseModel):
-    """The model, and how it paints."""
+    """The model, and its sampling settings."""
 
     model_config = ConfigDict(extra="forbid")
     model: str = Field(min_length=1, max_length=500)
     """Its name, as in the list of models."""
     steps: Annotated[int, Field(ge=1, le=200)] | None = None
-    """Of models that make a picture in steps, as for the next two."""
+    """For flow models, as are `sampler` and `guidance`: number of sampling steps."""
     sampler: Literal["heun", "euler"] | None = None
     guidance: Number | None = None
     aspect: Aspect = None
@@ -67,7 +67,7 @@ class How(BaseModel):
         return StepSettings(self.steps, self.sampler, self.guidance, aspect=self.aspect)
 
     def arguments(self) -> list[str]:
-        """The same for a command."""
+        """The settings as options of a command, such as `--steps=8`."""
         names = ("steps", "sampler", "guidance", "aspect")
         given = {name: getattr(self, name) for name in names}
         return [f"--{name}={value}" for name, value in given.items() if value is not None]

@@ -11,11 +11,11 @@ from impasto.sampling.shipped import SHIPPED
 MASTERS = "masters"
 """The collection inside the package."""
 MOST_LETTERS = 120
-"""Of a name that is given to a folder."""
+"""Most letters in the name of a folder."""
 
 
 class MissingError(ImpastoError):
-    """What a request names is not there."""
+    """The collection, run, model or file that a request names does not exist; status 404."""
 
 
 @dataclass(frozen=True)
