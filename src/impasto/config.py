@@ -192,13 +192,13 @@ class TrainingConfig(Config):
     against memorisation. Without noise on generated pictures too, the generator learns to imitate
     the noise."""
     fake_noise: float = Field(default=0, ge=0)
-    """The same for generated pictures, in both networks' updates. Equal values give instance noise
-    (Sønderby et al. 2017, arXiv:1610.04490)."""
+    """Standard deviation of Gaussian noise added to generated pictures, in both networks' updates. The
+    value of `real_noise` gives instance noise (Sønderby et al. 2017, arXiv:1610.04490)."""
     mix_batches: float = Field(default=0, ge=0, le=0.5)
-    """Probability that a real and a generated picture change places in a discriminator step, each with
-    its labels, before augmentation and noise, against memorisation (Marin Moreno's ArtGAN report,
-    2020, names it as future work, without a share). Losses are of the mixed batches; recorded scores
-    and accuracies are of the pictures that are real and of those that are generated."""
+    """Probability that a real and a generated picture are swapped between the discriminator's two
+    batches, each with its labels, before augmentation and noise, against memorisation (Marin Moreno's
+    ArtGAN report, 2020, names it as future work, without a share). Losses are computed on the mixed
+    batches; scores and accuracies are recorded of the real and of the generated pictures."""
     hide_labels: ScheduledShare = 0
     """Label dropout probability: the share of labels set to unknown, for each field, so that the
     networks also learn with some or no labels. A ramp down from 1 trains unconditionally first,
@@ -220,6 +220,7 @@ class TrainingConfig(Config):
     channels_last: bool = True
     """Use the channels-last memory format, which is faster on CPUs and CUDA."""
     seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of all random numbers: initial weights, the order of pictures, latents and augmentation."""
     grid: Count = 64
     """Pictures in a sample grid."""
     stats_every: Count | None = None
@@ -231,7 +232,7 @@ class TrainingConfig(Config):
     keep_newest: Count = 2
     """Number of newest checkpoints kept."""
     keep_every: Count | None = 10
-    """Also keep every n-th checkpoint; null: none."""
+    """Besides the newest, every so many-th scheduled checkpoint is kept; null: none."""
 
     @model_validator(mode="after")
     def _check(self) -> "TrainingConfig":
@@ -240,7 +241,7 @@ class TrainingConfig(Config):
         return self
 
     def settings_of_a_discriminator(self) -> list[str]:
-        """Those that differ from their defaults and mean nothing without a discriminator."""
+        """Names of changed settings that have no effect without a discriminator."""
         names = (
             *("discriminator_steps", "clip_weights", "pretrain_images", "real_noise"),
             *("fake_noise", "mix_batches", "augment"),
@@ -259,26 +260,26 @@ class EvaluationConfig(Config):
     """Images between evaluations, and one at the end; 0: none. By default a tenth of the run, but at
     least 20 times `pictures`; a run shorter than that has none, unless it has `patience`."""
     most_time: float | None = Field(default=None, gt=0, le=1)
-    """Share of the time of training that evaluations may take. From the first one on, whose cost is
-    measured, only so many are made, evenly spread, and the last at the end; null: all. By default 0.05
-    where `every` is not set, and null where it is or there is `patience`."""
+    """Most time for evaluations, as a share of the training time; null: no limit. The first evaluation
+    is timed; then only as many are made as fit, evenly spread, with one at the end. By default 0.05;
+    null if `every` or `patience` is set."""
     pictures: int = Field(default=500, ge=2)
-    """Number of generated pictures, of the same seeds from 0 on every time; of several sizes as many
-    of each, together about this number."""
+    """Number of generated pictures, of the seeds from 0 on. With several sizes, all of them together
+    have about this number, equally many of each."""
     per_class: int = Field(default=0, ge=0)
     """Least number of each class; extra pictures are generated for scores by class."""
     features: str = "lite0"
     """The feature network, by its file's name in `features/`."""
     reference: int = Field(default=2_000, ge=2)
-    """Most training pictures in the reference; of several sizes together."""
+    """Most training pictures in the reference; with several sizes, in all of them together."""
     keep_best: int = Field(default=1, ge=0)
     """Number of extra checkpoints kept for the lowest smoothed KID: the mean of this and up to two
     earlier evaluations. `RUN/best` stands for the best one."""
     patience: Count | None = None
     """Images without a new best smoothed KID after which training ends; null: never."""
     only_if_copying: bool = False
-    """With `patience`: training ends only if, besides, the last two evaluations found more copies of
-    training pictures than chance explains."""
+    """With `patience`: training ends only if the last two evaluations also found more copies of training
+    pictures than chance explains."""
 
 
 class DoctorConfig(Config):
@@ -294,8 +295,8 @@ class RunConfig(Config):
 
     recipe: str
     from_model: bool = False
-    """Go on from a finished model (`--from`): the generator, the latent, the label fields and, where
-    there is one here, the discriminator are that model's, in place of those here."""
+    """Continue a finished model (`--from`): its generator, latent and label fields replace those of this
+    config, and its discriminator too, if this config has one."""
     resolution: PictureSize
     buckets: tuple[PictureSize, ...] = ()
     """All sizes that one generator makes, of different proportions, `resolution` among them; each batch
