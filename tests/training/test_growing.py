@@ -1,6 +1,7 @@
 """A run that starts from the weights of a first stage of fewer pixels, trained in its own folder."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,36 @@ import torch
 from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection
 from impasto.config import RunConfig
+from impasto.errors import ImpastoError
 from impasto.resolution import times
 from impasto.sampling.model import SMOOTHED_KID, Model, checkpoint_folders
 from impasto.settings import change
 from impasto.training import resume, train
+from impasto.training.estimate import estimate
 from impasto.training.evaluation import TrainingEvaluator
 from impasto.training.resolve import resolve
 from tests.helpers.stopping import StoppedByTest, stop_after
 from tests.helpers.training import small
 
 
+def narrow(resolution: int, images: int, **settings: Any) -> RunConfig:
+    """FastGAN's generator with a small discriminator."""
+    discriminator = {"network": "lean", "narrowest": 4, "widest": 8}
+    return small(
+        "flagship_32",
+        resolution=resolution,
+        training__images=images,
+        discriminator=discriminator,
+        objective=[{"term": "hinge"}],
+        **settings,
+    )
+
+
 def growing(**settings: Any) -> RunConfig:
-    """R3GAN of 16 and 32 pixels."""
-    first = small("r3gan_32", resolution=16, training__images=32)
+    """A run of 16 and 32 pixels."""
+    first = narrow(16, 32)
     return change(
-        small("r3gan_32", training__images=48, training__keep_newest=9),
+        narrow(32, 48, training__keep_newest=9),
         {"first_stage": first.model_dump(mode="json"), **settings},
     )
 
@@ -82,13 +98,12 @@ def test_stopped_in_either_stage_it_ends_as_one_that_was_not(
 
 
 def test_three_stages(labelled: Collection, tmp_path: Path, told: None, capsys: Any) -> None:
-    two = growing()
-    config = change(
-        small("r3gan_32", training__images=16, labels=["style"]),
-        {"first_stage": {**two.model_dump(mode="json"), "resolution": 16}},
-    )
-    assert config.first_stage is not None
-    config = change(config, {"first_stage.first_stage.resolution": 8})
+    def r3gan(resolution: int, **settings: Any) -> RunConfig:
+        """Which goes down to 8 pixels."""
+        return small("r3gan_32", resolution=resolution, training__images=16, **settings)
+
+    two = change(r3gan(16), {"first_stage": r3gan(8).model_dump(mode="json")})
+    config = change(r3gan(32, labels=["style"]), {"first_stage": two.model_dump(mode="json")})
     assert [each.resolution for each in config.stages] == [8, 16, 32]
     resolved = resolve(config, labelled)
     assert resolved.grows
@@ -98,3 +113,54 @@ def test_three_stages(labelled: Collection, tmp_path: Path, told: None, capsys: 
     out = capsys.readouterr().out
     for number in (1, 2, 3):
         assert f"stage {number} of 3: " in out
+
+
+def test_the_first_stage_starts_from_a_model(tiny: Collection, tmp_path: Path) -> None:
+    model = train(narrow(16, 32), tiny, out=tmp_path / "model", device="cpu")
+    config = growing(**{"first_stage.training.keep_newest": 9})
+    run = train(config, tiny, out=tmp_path, device="cpu", start_from=model)
+    begun = Model.load(checkpoint_folders(run / "stage-1")[0])
+    assert begun.record.images_seen == 0
+    weights, theirs = (each.generator.state_dict() for each in (begun, Model.load(model)))
+    assert weights.keys() == theirs.keys()
+    assert all(torch.equal(weights[name], theirs[name]) for name in theirs)
+    record = json.loads((run / "run.json").read_text())
+    assert record["started_from"]["resolution"] == 16
+    # With nothing new in its generator, the average of the first stage has no ramp-up.
+    training = record["config"]["first_stage"]["training"]
+    assert (training["ema_rampup"], record["config"]["training"]["ema_rampup"]) == (None, 0.05)
+
+
+def test_killed_before_its_first_step_it_still_starts_from_the_model(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = train(narrow(16, 32), tiny, out=tmp_path / "model", device="cpu")
+    whole = train(growing(), tiny, out=tmp_path / "whole", device="cpu", start_from=model)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 0)
+        with pytest.raises(StoppedByTest):
+            train(growing(), tiny, out=tmp_path / "died", device="cpu", start_from=model)
+    (died,) = (tmp_path / "died").iterdir()
+    shutil.rmtree(model)
+    resume(died)
+    assert fingerprint(died) == fingerprint(whole)
+
+
+def test_without_the_weights_that_it_started_from_it_does_not_go_on(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = train(narrow(16, 32), tiny, out=tmp_path / "model", device="cpu")
+    stop_after(monkeypatch, 0)
+    with pytest.raises(StoppedByTest):
+        train(growing(), tiny, run=tmp_path / "run", device="cpu", start_from=model)
+    shutil.rmtree(tmp_path / "run" / "stage-1" / "checkpoints")
+    with pytest.raises(ImpastoError, match="lost the checkpoint"):
+        resume(tmp_path / "run")
+
+
+def test_an_estimate_begins_its_first_stage_from_a_model(tiny: Collection, tmp_path: Path) -> None:
+    model = train(narrow(16, 32), tiny, out=tmp_path, device="cpu")
+    found = estimate(growing(), tiny, "cpu", start_from=model)
+    first, last = found.stages
+    assert first.transfer is not None
+    assert last.transfer is None

@@ -10,16 +10,18 @@ import pytest
 from PIL import Image
 
 import impasto
-from impasto.collection import open_or_pack
+from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
 from impasto.formatting import parse_time
 from impasto.processes import ALONE
 from impasto.resolution import short_side
-from impasto.training import time_plan
+from impasto.sampling.model import ModelRecord, find_model
+from impasto.training import time_plan, train
 from impasto.training.resolve import resolve
 from impasto.training.time_plan import choose_in, divided
 from tests.helpers.command_line import invoke
+from tests.helpers.training import small
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,10 @@ def test_the_time_is_divided() -> None:
     # and 128 pixels have what is left, 6,300 seconds.
     without = divided({64: 100.0, 128: 50.0, 256: 1.0}, 10_000)
     assert without == {64: 300_000, 128: 315_000}
+    # From a model of 64 pixels these have a third of their share, and 10,000 images are enough.
+    started = divided({64: 100.0, 128: 50.0, 256: 20.0}, 10_000, started=64)
+    assert started == {64: 93_000, 128: 167_400, 256: 100_440}
+    assert divided({64: 100.0, 128: 50.0}, 1_000, started=64) == {64: 20_217, 128: 36_391}
     assert divided({64: 1.0, 128: 0.5}, 100) == {64: 93}
     assert divided({32: 100.0}, 100) == {32: 9_300}
 
@@ -99,9 +105,12 @@ def chosen(
     recipe: str | None = None,
     time: str = "1h",
     settings: dict[str, Any] | None = None,
+    start_from: Path | None = None,
 ) -> RunConfig:
     settings = settings or {}
-    return choose_in(ALONE, recipe, data, settings, time=time, device="cpu").config
+    return choose_in(
+        ALONE, recipe, data, settings, time=time, device="cpu", start_from=start_from
+    ).config
 
 
 def test_flagships_follow_each_other(packed: Path, rates: dict[int, float]) -> None:
@@ -112,6 +121,34 @@ def test_flagships_follow_each_other(packed: Path, rates: dict[int, float]) -> N
     rates[128] = 1.0
     (alone,) = chosen(packed).stages
     assert (alone.resolution, alone.training.images) == (64, 334_800)
+
+
+def test_from_a_model_the_sizes_begin_with_its_own(packed: Path, rates: dict[int, float]) -> None:
+    config = chosen(packed, start_from=Path("masters"))
+    assert [each.resolution for each in config.stages] == [64, 128]
+    # 64 pixels have a third of their share: 3,348 seconds in shares of 0.25 / 3 and 0.3.
+    assert [each.training.images for each in config.stages] == [72_782, 131_009]
+    known = ModelRecord.of(find_model("masters"))
+    assert all(each.generator == known.generator for each in config.stages)
+
+
+def test_from_a_model_of_the_largest_size_there_is_one(
+    packed: Path, rates: dict[int, float], tmp_path: Path
+) -> None:
+    impasto.export("masters", tmp_path / "model")
+    record = json.loads((tmp_path / "model" / "model.json").read_text())
+    (tmp_path / "model" / "model.json").write_text(json.dumps({**record, "resolution": 128}))
+    (alone,) = chosen(packed, start_from=tmp_path / "model").stages
+    assert alone.resolution == 128
+
+
+def test_one_size_from_a_model_that_is_no_flagship(
+    tiny: Collection, rates: dict[int, float], tmp_path: Path
+) -> None:
+    rates[32] = 10.0
+    run = train(small("wikiart_dcgan", training__images=8), tiny, out=tmp_path, device="cpu")
+    (alone,) = chosen(tiny.path, start_from=run).stages
+    assert (alone.recipe, alone.resolution) == ("wikiart_dcgan", 32)
 
 
 def test_settings_are_those_of_all_sizes(packed: Path, rates: dict[int, float]) -> None:

@@ -104,7 +104,7 @@ def estimate(
     set_threads(threads_a_process(torch.get_num_threads(), processes.count))
     chosen = choose_device(device)
     source = None if start_from is None else PretrainedModel.load(start_from)
-    if source is not None and config.first_stage is not None:
+    if source is not None and config.first_stage is not None and not config.grows:
         raise two_stage_error(config.recipe)
     config = resolve(config, collection)
     processes.portions(config.training.accumulate)
@@ -113,7 +113,8 @@ def estimate(
     require_networks(config)
     first = None
     if config.first_stage is not None:
-        first = estimate(config.first_stage, collection, device, steps, None, processes)
+        first = estimate(config.first_stage, collection, device, steps, start_from, processes)
+        source = None  # The first stage starts from it.
     sizes = label_sizes(config, collection)
     require_memory(config, sizes, chosen, careful=True)
     with explain_out_of_memory(config, sizes, chosen):

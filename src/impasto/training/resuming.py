@@ -5,6 +5,7 @@ from typing import Any
 
 from impasto.collection import Collection
 from impasto.collection.provenance import taken_out_since
+from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
 from impasto.sampling.model import checkpoint_folders
 from impasto.training import run_folder
@@ -27,11 +28,14 @@ def require_resumable(run: Path) -> None:
 
 
 def require_weights(run: Path, record: dict[str, Any], checkpoints: list[Path]) -> None:
-    """Refuse a run that started from a model and has no checkpoint.
+    """Refuse a run that started from a model and has no checkpoint, nor has a stage before it.
 
     Raises:
         ImpastoError: see above.
     """
+    stage = run / FIRST_STAGE
+    while not checkpoints and stage.is_dir():
+        checkpoints, stage = checkpoint_folders(stage), stage / FIRST_STAGE
     if "started_from" in record and not checkpoints:
         raise ImpastoError(
             f"{run} started from the model {record['started_from']['model']} and has lost the "

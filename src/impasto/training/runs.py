@@ -4,7 +4,7 @@ The loop itself is in `loop.py`.
 """
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -14,16 +14,13 @@ import torch
 
 from impasto.collection import Collection
 from impasto.config import FIRST_STAGE, RunConfig
-from impasto.device import choose_device, machine_record, numbers, set_threads
+from impasto.device import choose_device, numbers, set_threads
 from impasto.errors import ImpastoError, StoppedError
 from impasto.formatting import quoted
 from impasto.messages import say
-from impasto.networks import count_parameters
-from impasto.plugin_records import needs_of, read_plugins, records_of, require
+from impasto.plugin_records import needs_of, read_plugins, require
 from impasto.processes import Processes, joined
 from impasto.resolution import times
-from impasto.sampling.bucket_grids import cell_of, in_order
-from impasto.sampling.grid import columns_of
 from impasto.sampling.model import BEST, Model, checkpoint_folders
 from impasto.threads import chosen_threads, threads_a_process
 from impasto.training import checkpoint, run_folder, transfer
@@ -42,6 +39,7 @@ from impasto.training.pretrained import PretrainedModel
 from impasto.training.records import board_of, require_tensorboard
 from impasto.training.resolve import label_sizes, resolve
 from impasto.training.resuming import require_weights, same_collection
+from impasto.training.run_record import run_record, stage_record
 from impasto.training.session import Session
 from impasto.training.state import TrainState
 from impasto.training.stopping import resumable, stop_requested
@@ -75,7 +73,7 @@ def train(
         tensorboard: also write TensorBoard events.
         start_from: a model whose fitting weights are copied, see `transfer.py`: a run, a
             checkpoint, a model folder or `masters`. If no layer of the generator is new,
-            `training.ema_rampup` becomes null.
+            `training.ema_rampup` becomes null. Of a run that grows the first stage starts from it.
         planned: further entries of a new run's `run.json`; see `time_plan.planned`.
 
     Raises:
@@ -91,17 +89,18 @@ def train(
             processes.on_first(partial(run_folder.require_same, run, config, collection))
             return resume(run, data=str(collection.path), device=device)
 
-        def prepare() -> tuple[Session, Transfer | None]:
+        def prepare() -> tuple[list[Session], Transfer | None]:
             if tensorboard:
                 require_tensorboard()
             return _prepare(config, collection, device, source, processes)
 
-        session, taken = processes.local_first(prepare)
+        (session, *stages), taken = processes.local_first(prepare)
         if taken is not None:
             say("\n".join(taken.lines()))
-        record = _run_record(session, recipe_text=recipe_text, tensorboard=tensorboard)
+        record = run_record(session, recipe_text=recipe_text, tensorboard=tensorboard)
         record |= planned or {}
-        run = processes.on_first(partial(_create, out, run, session, record, taken))
+        run = processes.on_first(partial(_create, out, run, session, stages, record, taken))
+        del stages  # They are built again when their time has come.
         say(f"run: {quoted(run)}")
         session.print_notes()
         with _held(run, processes), resumable(run):
@@ -130,8 +129,12 @@ def _prepare(
     device: str,
     source: PretrainedModel | None,
     processes: Processes,
-) -> tuple[Session, Transfer | None]:
+) -> tuple[list[Session], Transfer | None]:
     """A run in memory, and what it takes from a model; nothing is written.
+
+    Returns:
+        The session of the run. If it starts from a model, also those of its earlier stages, of which the
+        last one is trained first and has that model's weights.
 
     Raises:
         ImpastoError: something does not fit.
@@ -143,25 +146,43 @@ def _prepare(
     for stage in config.stages:
         processes.portions(stage.training.accumulate)
         require_memory(stage, label_sizes(stage, collection), chosen, careful=False)
-    session = Session(config, collection, chosen, processes)
+    sessions = [Session(config, collection, chosen, processes)]
     if source is None:
-        return session, None
-    return session, transfer.begin(session.state, source, session.model_record())
+        return sessions, None
+    while sessions[-1].config.grows:
+        sessions.append(_session_before(sessions[-1]))
+    first = sessions[-1]
+    return sessions, transfer.begin(first.state, source, first.model_record())
 
 
 def _create(
     out: Path,
     run: Path | None,
     session: Session,
+    stages: Sequence[Session],
     record: dict[str, Any],
     taken: Transfer | None,
 ) -> Path:
-    """Make the folder of a new run: `run`, or the next one in `out`."""
+    """Make the folder of a new run: `run`, or the next one in `out`.
 
-    # With its first checkpoint, so that resuming does not need the model.
+    Args:
+        out: the folder of runs.
+        run: the folder, if it was named.
+        session: of the run.
+        stages: of its earlier stages, if it starts from a model, the one that is trained first last.
+        record: the contents of `run.json`.
+        taken: what it takes from a model.
+    """
+
+    # With the first checkpoint, so that resuming does not need the model.
     def put(folder: Path) -> None:
-        if taken is not None:
-            checkpoint.save(folder, session.state, session.model_record())
+        if taken is None:
+            return
+        for stage in stages:
+            folder /= FIRST_STAGE
+            run_folder.create_at(folder, stage_record(stage, tensorboard=record["tensorboard"]))
+        first = [session, *stages][-1]
+        checkpoint.save(folder, first.state, first.model_record())
 
     if taken is not None:
         record["started_from"] = taken.record()
@@ -177,45 +198,6 @@ def _held(run: Path, processes: Processes) -> Iterator[None]:
     """Hold the run's lock, in the first of the processes."""
     with run_folder.exclusive(run) if processes.first else nullcontext():
         yield
-
-
-def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dict[str, Any]:
-    """The initial contents of `run.json`."""
-    config = session.config
-    plugins = [record.model_dump(exclude_none=True) for record in records_of(needs_of(config))]
-    return {
-        "recipe": config.recipe,
-        "recipe_text": recipe_text,
-        "config": config.model_dump(mode="json"),
-        "collection": session.known,
-        "classes_shown": [
-            {"class": name, "pictures": pictures, "share": round(share, 6)}
-            for name, pictures, share in session.pictures.classes_shown()
-        ],
-        "grid": {
-            "columns": columns_of(config.training.grid),
-            # With several sizes, the cell that each picture is in.
-            **({"cell": cell_of(config.buckets)} if config.buckets else {}),
-        },
-        "class_grids": {
-            name: grid.record(
-                config.training.grid,
-                in_order(config.resolution, config.buckets) if config.buckets else (),
-            )
-            for name, grid in session.class_grids.items()
-        },
-        "score": session.objective.score_meaning,
-        "adversarial": session.objective.adversarial,
-        "tensorboard": tensorboard,
-        **({"plugins": plugins} if plugins else {}),
-        "versions": run_folder.versions(),
-        "machine": machine_record(session.device, config.training.precision),
-        "parameters": {
-            network: count_parameters(getattr(session.state, network))
-            for network in ("generator", "discriminator")
-            if getattr(config, network) is not None
-        },
-    }
 
 
 def resume(
@@ -409,16 +391,9 @@ def _first_stage(run: Path, session: Session, *, tensorboard: bool, of: int) -> 
     stage, config = run / FIRST_STAGE, session.config.first_stage
     assert config is not None
     processes = session.processes
-    collection = session.collection
-    if session.config.grows:
-        # Its own size, where it is packed, need not be averaged from a larger one.
-        sizes = [size for size in collection.resolutions if times(size, config.resolution)]
-        collection = collection.at(sizes[0])
-    first = Session(config, collection, session.device, processes)
+    first = _session_before(session)
     if not processes.on_first(stage.exists):
-        record = _run_record(
-            first, recipe_text=f"First stage of {run.name}.", tensorboard=tensorboard
-        )
+        record = stage_record(first, tensorboard=tensorboard)
         processes.on_first(lambda: run_folder.create_at(stage, record))
     if config.first_stage is None:
         say(f"stage 1 of {of}: {_in_short(config)}: {quoted(stage)}")
@@ -427,3 +402,14 @@ def _first_stage(run: Path, session: Session, *, tensorboard: bool, of: int) -> 
     if stop:
         raise StoppedError("stopped, the first stage is finished", ended=signal.SIGTERM in stop)
     return stage
+
+
+def _session_before(session: Session) -> Session:
+    """A new session of a run's first stage."""
+    config, collection = session.config.first_stage, session.collection
+    assert config is not None
+    if session.config.grows:
+        # Its own size, where it is packed, need not be averaged from a larger one.
+        sizes = [size for size in collection.resolutions if times(size, config.resolution)]
+        collection = collection.at(sizes[0])
+    return Session(config, collection, session.device, session.processes)

@@ -1,8 +1,8 @@
 """A run for a given time: how many images of which sizes, from a few measured steps.
 
 Without a recipe the flagships train one after another, each from the weights of the one before
-(`first_stage`), up to the collection's size. What is planned is written into the run's config in
-images, so resuming plans nothing anew.
+(`first_stage`), up to the collection's size. If the run starts from a model, the first one has that
+model's size. What is planned is written into the run's config in images, so resuming plans nothing anew.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +17,15 @@ from impasto.formatting import parse_time, readable_time
 from impasto.messages import say
 from impasto.processes import Processes
 from impasto.resolution import Resolution, recorded, square_of
+from impasto.sampling.model import ModelRecord, find_model
 from impasto.settings import change
-from impasto.training.choosing import FLAGSHIP, TrainingChoice, at_side, choose
+from impasto.training.choosing import (
+    FLAGSHIP,
+    TrainingChoice,
+    at_side,
+    choose,
+    default_recipe,
+)
 from impasto.training.estimate import estimate
 from impasto.training.resolve import MOST_TIME
 from impasto.training.run_folder import read_run
@@ -34,6 +41,9 @@ not yet as good as smaller ones (docs/notebook.md)."""
 MOST_IMAGES = {64: 300_000, 128: 400_000}
 """Of a size that is followed by a larger one, which gets the rest of its time: it learns the same coarse
 layers, and by then scores of 64 pixels stand nearly still."""
+STARTED = 1 / 3
+"""What a stage gets of its share, and of the least images, if the run starts from a model of its size,
+which has learned most of it. A guess, not measured."""
 TRAINED = 0.93
 """The share of the time for training; the rest is for evaluations (up to 5%), grids and checkpoints."""
 PATIENCE = 0.4
@@ -63,32 +73,41 @@ class Stage:
         return self.images / self.images_per_second
 
 
-def divided(rates: Mapping[int, float], seconds: float) -> dict[int, int]:
+def divided(
+    rates: Mapping[int, float], seconds: float, started: int | None = None
+) -> dict[int, int]:
     """Divide a time among the sizes. The largest sizes are left out while one would get too few images.
 
     Args:
         rates: measured images a second, by size.
         seconds: the time, evaluations included.
+        started: the size of the model that the run starts from.
 
     Returns:
         Images by size; at least the smallest size, however few its images are.
     """
     sizes = sorted(rates)
     while True:
-        images = _shared({size: rates[size] for size in sizes}, seconds * TRAINED)
-        if len(sizes) == 1 or all(count >= LEAST_IMAGES for count in images.values()):
+        shares = {
+            size: SHARES.get(size, 1.0) * (STARTED if size == started else 1.0) for size in sizes
+        }
+        images = _shared(rates, shares, seconds * TRAINED)
+        least = {size: LEAST_IMAGES * (STARTED if size == started else 1.0) for size in sizes}
+        if len(sizes) == 1 or all(count >= least[size] for size, count in images.items()):
             return images
         sizes.pop()
 
 
-def _shared(rates: Mapping[int, float], seconds: float) -> dict[int, int]:
-    """Images by size, for all these sizes, the smallest first, from their shares of the time. Time that
-    is left at a size's most images goes to the larger ones."""
+def _shared(
+    rates: Mapping[int, float], shares: Mapping[int, float], seconds: float
+) -> dict[int, int]:
+    """Images by size, for all sizes with a share, the smallest first. Time that is left at a size's most
+    images goes to the larger ones."""
     images: dict[int, int] = {}
-    sizes = list(rates)
+    sizes = list(shares)
     for place, size in enumerate(sizes):
-        whole = sum(SHARES.get(each, 1.0) for each in sizes[place:])
-        count = int(rates[size] * seconds * SHARES.get(size, 1.0) / whole)
+        whole = sum(shares[each] for each in sizes[place:])
+        count = int(rates[size] * seconds * shares[size] / whole)
         images[size] = min(count, MOST_IMAGES[size]) if size != sizes[-1] else count
         seconds -= images[size] / rates[size]
     return images
@@ -173,7 +192,7 @@ def plan(
         seconds: the time.
         device: on which steps are measured.
         processes: with which steps are measured.
-        start_from: a model to start from; only one size is trained then.
+        start_from: a model to start from. Without a recipe, sizes from this model's up are trained.
         options: further ones of `choose`.
 
     Raises:
@@ -189,18 +208,13 @@ def plan(
         sized = {} if size is None else {"resolution": recorded(size)}
         return choose(recipe, data, {**settings, **sized}, start_from=start_from, **options)
 
-    one = recipe is not None or start_from is not None or "resolution" in settings
-    choices = _choices(select, recipe, data, processes, one=one)
-    rates = {
-        side: estimate(
-            choice.config, choice.collection, device, start_from=start_from, processes=processes
-        ).images_per_second
-        for side, choice in choices.items()
-    }
-    if one:
+    choices = _choices(select, recipe, data, processes, settings, start_from)
+    rates = _rates(choices, device, start_from, processes)
+    if len(choices) == 1:
         images = {side: int(rate * seconds * TRAINED) for side, rate in rates.items()}
     else:
-        images = divided(rates, seconds)
+        model = None if start_from is None else processes.local_first(partial(_side, start_from))
+        images = divided(rates, seconds, model)
     images = processes.on_first(lambda: images)  # all go by the first one's measurements
     planned = [
         Stage(choices[side].config, rates[side], max(count, 1)) for side, count in images.items()
@@ -214,28 +228,55 @@ def plan(
     return replace(last, config=chained(planned))
 
 
+def _rates(
+    choices: Mapping[int, TrainingChoice],
+    device: str,
+    start_from: Path | None,
+    processes: Processes,
+) -> dict[int, float]:
+    """Images a second of each size, from a few steps. The smallest size starts from the model."""
+    rates: dict[int, float] = {}
+    for side, choice in choices.items():
+        start = None if rates else start_from
+        found = estimate(
+            choice.config, choice.collection, device, start_from=start, processes=processes
+        )
+        rates[side] = found.images_per_second
+    return rates
+
+
 def _choices(
     select: Callable[..., TrainingChoice],
     recipe: str | RunConfig | None,
     data: Any,
     processes: Processes,
-    *,
-    one: bool,
+    settings: Mapping[str, Any],
+    start_from: Path | None,
 ) -> dict[int, TrainingChoice]:
-    """The choices by size, the smallest first; with `one` only the collection's size.
+    """The choices by size, the smallest first.
 
-    A size is the side of a square; for rectangles that of the square with about as many pixels.
+    A size is the side of a square; for rectangles that of the square with about as many pixels. One size
+    is chosen with a recipe, with a resolution, for pictures of several proportions, and for a starting
+    model that is no flagship or has more pixels than the collection.
     """
-    whole = processes.local_first(lambda: select(recipe, data))
-    largest = square_of(whole.config.resolution)
-    found = {largest: whole}
-    if not one and not whole.config.buckets:  # Of several proportions only one stage is made.
-        for side in (side for side in SIZES if side < largest):
-            size = at_side(whole.config.resolution, side)
-            if size is not None:
-                smaller = partial(select, f"{FLAGSHIP}{side}", data, size=size)
-                found[side] = processes.local_first(smaller)
+    one = recipe is not None or "resolution" in settings
+    whole = processes.local_first(partial(select, recipe, data))
+    found = {square_of(whole.config.resolution): whole}
+    if one or whole.config.buckets or not whole.config.recipe.startswith(FLAGSHIP):
+        return found
+    packed = processes.local_first(partial(default_recipe, data, wanted=None))
+    largest = int(packed.removeprefix(FLAGSHIP))
+    least = 0 if start_from is None else processes.local_first(partial(_side, start_from))
+    for side in (side for side in SIZES if least <= side <= largest and side not in found):
+        sizes = [size for each in whole.collection.resolutions if (size := at_side(each, side))]
+        if sizes:
+            found[side] = processes.local_first(partial(select, None, data, size=sizes[-1]))
     return dict(sorted(found.items()))
+
+
+def _side(model: Path) -> int:
+    """The side of a model's pictures, in pixels."""
+    return square_of(ModelRecord.of(find_model(model)).resolution)
 
 
 def _in_words(stage: Stage) -> str:

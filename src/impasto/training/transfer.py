@@ -99,7 +99,8 @@ def settled(config: RunConfig, collection: Collection, source: PretrainedModel) 
 
     If the generator is exactly the model's, the EMA has no ramp-up and its full half-life at once. With
     new layers or classes it keeps the ramp-up, because their first weights would stay in the average for
-    too long. With an autoencoder, the scale of the latents is the model's.
+    too long. With an autoencoder, the scale of the latents is the model's. Of a run that
+    grows, this is done to its first stage.
 
     Args:
         config: resolved.
@@ -109,6 +110,10 @@ def settled(config: RunConfig, collection: Collection, source: PretrainedModel) 
     Raises:
         ImpastoError: only one of the two makes latents, or they have different autoencoders.
     """
+    if config.grows:
+        assert config.first_stage is not None
+        first = settled(config.first_stage, collection, source)
+        return config.model_copy(update={"first_stage": first})
     config = _with_model_scale(config, source)
     fields = {field.name: field.classes for field in collection.fields}
     labels = [(name, fields[name]) for name in config.labels]
