@@ -92,7 +92,7 @@ class Watch:
         return [spell.symptom for spell in self._spells if spell.passed is None]
 
     def trouble(self, row: Mapping[str, Any]) -> Broken | None:
-        """How the next row shows divergence, if it does."""
+        """The divergence that the next row shows; None if it shows none."""
         if self._waits(row):
             # The generator's loss is null or missing while the discriminator trains alone.
             row = {name: value for name, value in row.items() if name != "loss/generator"}

@@ -23,7 +23,7 @@ MOST_PIXELS = 2**28
 
 @dataclass
 class Enlargement:
-    """What became of the pictures.
+    """The result of enlarging several pictures.
 
     Attributes:
         made: the files written.
@@ -39,12 +39,12 @@ class Enlargement:
 @dataclass(frozen=True)
 class _Input:
     name: str
-    """Of the picture, with folders, as it was given."""
+    """Path of the picture as it was given, with folders."""
     read: Callable[[], Path | bytes]
 
 
 def _inputs(path: Path, result: Enlargement) -> Iterator[_Input]:
-    """The pictures of a folder or an archive, or the one that this file is."""
+    """The pictures in a folder or an archive, or the file itself if it is a picture."""
     if not path.exists():
         raise ImpastoError(f"{path} does not exist; give pictures, or a folder of pictures")
     if path.is_file():
@@ -72,8 +72,8 @@ def _contents(tree: Tree, file: File) -> Path | bytes:
 
 
 def _target(folder: Path, name: str, taken: set[str]) -> Path:
-    """Where a picture's enlargement goes: the same name as a PNG; with the suffix, where two
-    pictures differ in it only."""
+    """The path of a picture's enlargement: its name with `.png` in place of the suffix, or after it
+    where two pictures differ in the suffix only."""
     path = PurePosixPath(name)
     for free in (path.with_suffix(".png"), path.with_name(f"{path.name}.png")):
         if str(free) not in taken:

@@ -23,8 +23,8 @@ class EnlargingNetwork(Protocol):
 
     factor: int
     multiple: int
-    """What it is shown begins at multiples of so many pixels of the picture, so that the windows of
-    attention lie in the same places in every tile."""
+    """Tiles begin at multiples of this many pixels of the picture, so that windows of attention lie in
+    the same places in every tile."""
 
     @property
     def reach(self) -> int:

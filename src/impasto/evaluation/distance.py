@@ -1,4 +1,4 @@
-"""How far a collection's pictures are from those that a model makes, in some seconds."""
+"""A quick distance of a collection's pictures to a model's, measured in some seconds."""
 
 import torch
 
@@ -10,7 +10,7 @@ from impasto.resolution import Resolution
 from impasto.sampling.model import Model
 
 PICTURES = 256
-"""Of each side."""
+"""Number of real, and of generated, pictures that are compared."""
 _BATCH = 64
 
 

@@ -122,8 +122,8 @@ def gather(
     own = iter(batches)
     alone = processes.count == 1 and all(each.device.type == "cpu" for each in networks)
 
-    def seen() -> list[Extracted] | ImpastoError | None:
-        """What the networks say of the next batch of this process; None after the last one."""
+    def extract() -> list[Extracted] | ImpastoError | None:
+        """Each network's features of the next batch of this process; None after the last batch."""
         try:
             with threads.unit():
                 pixels = next(own, None)
@@ -134,7 +134,7 @@ def gather(
             return error
 
     with progress(what, total) as update, chosen_threads("batch", free=alone) as threads:
-        while any(found := processes.gather(seen())):
+        while any(found := processes.gather(extract())):
             for features in found:
                 if features is None:
                     continue

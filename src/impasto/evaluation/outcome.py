@@ -188,7 +188,7 @@ class PaintingOptions:
     how: StepSettings = AS_SAVED
 
     def at(self, size: Resolution) -> "PaintingOptions":
-        """The same for one of a model's sizes."""
+        """The options with which the model paints pictures of `size`, one of its sizes."""
         width, height = width_and_height(size)
         return replace(self, how=replace(self.how, aspect=f"{width}:{height}"))
 

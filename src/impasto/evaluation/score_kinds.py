@@ -136,7 +136,7 @@ def kind_of(name: str, scores: Iterable[ScoreRow | None] = ()) -> Kind:
 
 
 def kind_in(name: str, rows: Iterable[EvaluationRow]) -> Kind:
-    """As `kind_of`, for a score of these evaluations."""
+    """The kind of the score `name` in these evaluations; see `kind_of`."""
     return kind_of(name, (score for row in rows for score in row.scores))
 
 

@@ -33,7 +33,7 @@ _SIMPLE = re.compile(r"\w[\w .-]*")
 
 @dataclass(frozen=True)
 class Training:
-    """What is known of a model's training beside its record."""
+    """Facts about a model's training that are not in its record."""
 
     seconds: float | None = None
     machine: Mapping[str, Any] | None = None
@@ -63,9 +63,15 @@ class Training:
 
 
 def evaluations_of(folder: Path, weights_sha256: str) -> list[EvaluationRow]:
-    """The newest evaluation of a model by each feature network, from the folder of `metrics.jsonl`;
-    those during training only where there are no others, and so those of another size than the model's
-    own."""
+    """The newest evaluation of a model by each feature network.
+
+    Evaluations during training, and those at other sizes than the model's own, are used only if there
+    are no others.
+
+    Args:
+        folder: the folder of `metrics.jsonl`.
+        weights_sha256: digest of the model's weights.
+    """
     rows = [
         row
         for row in read_rows(folder / METRICS_FILE)
@@ -78,16 +84,16 @@ def evaluations_of(folder: Path, weights_sha256: str) -> list[EvaluationRow]:
 
 @dataclass(frozen=True)
 class Card:
-    """What a card is made of."""
+    """The contents of a model card."""
 
     record: ModelRecord
     caption: str
-    """Of the picture `PICTURES`, as Markdown."""
+    """The caption of the picture `PICTURES`, as Markdown."""
     training: Training | None = None
     evaluations: Sequence[EvaluationRow] = ()
     licence: str | None = None
     repository: str | None = None
-    """Its name on the hub, if it is known."""
+    """The model's name on the hub, `OWNER/NAME`, if it is known."""
 
     def text(self) -> str:
         """The whole README.md."""

@@ -53,7 +53,7 @@ _BATCHES = (1, 3, 4, *[8] * 7)
 
 @dataclass(frozen=True)
 class OnnxReport:
-    """What was written."""
+    """The result of exporting an ONNX file."""
 
     difference: float
     """The largest difference from torch's images in [-1, 1], over the seeds that were compared."""

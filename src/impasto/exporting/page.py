@@ -35,7 +35,8 @@ FILES = Path(__file__).parent / "page_files"
 SUFFIX = ".html"
 MOST_DIRECTIONS = 8
 _LEAST_CORRELATION = 0.3
-"""Of an attribute and what the latent says of it; a slider with less would move something else."""
+"""Least held-out correlation of a direction with its attribute. A slider of a weaker direction would
+change something else."""
 _WASM = "onnxruntime.wasm.gz"
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -61,12 +62,12 @@ _PAGE = """<!doctype html>
 
 @dataclass(frozen=True)
 class PageReport:
-    """What was written."""
+    """The result of writing a page."""
 
     onnx: OnnxReport
-    """Of the model inside the page."""
+    """The report of the ONNX model inside the page."""
     size: int
-    """Bytes."""
+    """Bytes of the page."""
     sliders: tuple[str, ...]
     """Names of the directions that have sliders."""
 

@@ -242,7 +242,8 @@ def _better(name: str, row: EvaluationRow) -> str:
 
 
 def _sizes(record: RunRecord) -> list[Explained]:
-    """Of a run of several sizes, for each feature network the newest scores of each size, and of all."""
+    """For a run of several sizes, a table by feature network with the newest scores of each size and
+    their mean."""
     newest: dict[str, list[EvaluationRow]] = {}
     for rows in of_several_sizes(record.evaluations):
         before = newest.get(rows[0].network.name)

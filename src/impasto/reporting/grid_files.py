@@ -51,7 +51,7 @@ def tall_of(run: dict[str, Any]) -> float:
 
 
 def class_grids_of(run: dict[str, Any], folder: Path) -> list[ClassGrids]:
-    """Those of each label field, as `run.json` has them."""
+    """The class grids of each label field that `run.json` lists."""
     grids = run.get("class_grids")
     found = []
     for name, grid in grids.items() if isinstance(grids, dict) else ():

@@ -10,7 +10,8 @@ from impasto.sampling.records import ModelRecord
 
 
 def record_of_model(model: ModelRecord, home: Path) -> RunRecord:
-    """What is known of the training of a model by itself, and the evaluations in a folder."""
+    """The record of a model that is no checkpoint of a run, with the evaluations in the folder
+    `home`."""
     named = {"recipe", "resolution", "buckets", "latent"}
     named |= {"generator", "discriminator", "autoencoder"}
     return RunRecord(

@@ -185,7 +185,7 @@ class Conditions:
         )
 
     def at_own_resolution(self) -> "Conditions":
-        """The same with the resolution left open."""
+        """These conditions without the resolution, for comparing evaluations at different ones."""
         return replace(self, resolution=None, sizes=(None,) * len(self.sizes))
 
     def __str__(self) -> str:
