@@ -106,6 +106,26 @@ def test_a_chosen_class_goes_with_what_occurs_beside_it() -> None:
     assert set(portraits[:, 0].tolist()) == {-1, 0, 1}
 
 
+def test_a_size_has_combinations_of_its_own() -> None:
+    sizes = {"buckets": (8, 16), "label_counts_by_size": ((1, 2, 0, 4, 0), (0, 0, 5, 0, 3))}
+    small = TWO.model_copy(update=sizes)  # of 8 pixels
+    large = small.of_size(16)
+    drawn = labels_of_seeds(range(6000), large)
+    rows, counts = np.unique(drawn.numpy(), axis=0, return_counts=True)
+    assert rows.tolist() == [[0, 2], [1, 1]]
+    assert counts / 6000 == pytest.approx([5 / 8, 3 / 8], abs=0.02)
+    rows = np.unique(labels_of_seeds(range(300), small).numpy(), axis=0)
+    assert rows.tolist() == [[-1, 0], [0, 0], [1, 0]]
+    # What is chosen goes with what occurs beside it in this size.
+    assert set(labels_of_seeds(range(300), small, {1: 0})[:, 0].tolist()) == {-1, 0, 1}
+    assert set(labels_of_seeds(range(300), large, {0: 1})[:, 1].tolist()) == {1}
+    # No large picture is a landscape; asked for, it is painted in the styles of large ones.
+    landscapes = labels_of_seeds(range(300), large, {1: 0})
+    assert np.unique(landscapes.numpy(), axis=0).tolist() == [[0, 0], [1, 0]]
+    # The grid of all classes is that of the whole, for each size.
+    assert every_class(large, 1, {}).labels.tolist() == every_class(TWO, 1, {}).labels.tolist()
+
+
 def test_of_equally_common_combinations_a_known_one_is_taken() -> None:
     tied = record_of({"a": ("x", "y"), "b": ("p", "q")}, [(-1, 1), (0, 0), (0, 1)], [2, 2, 2])
     assert every_class(tied, 1, {}).labels.tolist() == [[0, 0], [0, 1]]

@@ -82,6 +82,21 @@ def test_mutated_models_give_a_picture_or_one_line(
         ({"label_counts": [0, 0, 0]}, "label_counts should count pictures"),
         ({"label_counts": [-1, 1, 1]}, "greater than or equal to 0"),
         ({"label_counts": [10**400, 1, 1]}, "less than or equal to"),
+        (
+            {"label_counts_by_size": [[3, 2, 1]]},
+            "label_counts_by_size should have counts for each of the buckets",
+        ),
+        (
+            {"buckets": [32, "48x32"], "label_counts_by_size": [[3, 2, 1], [3, 2]]},
+            "label_counts_by_size should have a count for each of the label_rows",
+        ),
+        (
+            {"buckets": [32, "48x32"], "label_counts_by_size": [[3, 2, 1], [0, 0, 0]]},
+            "label_counts_by_size should count pictures of each size",
+        ),
+        ({"label_counts_by_size": [[-1, 1, 1]]}, "greater than or equal to 0"),
+        ({"label_counts_by_size": [[10**400, 1, 1]]}, "less than or equal to"),
+        ({"label_counts_by_size": 1}, "label_counts_by_size: should be a list"),
         ({"labels": [{"name": "style", "classes": []}]}, "a label field should have classes"),
         ({"generator": {"network": "flow", "steps": 1001}}, "less than or equal to 1000"),
         ({"real_noise": "\0infinite"}, "should be a finite number"),
@@ -103,6 +118,8 @@ def test_millions_of_wrong_values_are_one_error(originals: Originals, tmp_path: 
         {"label_rows": [["a"]] * 50_000},
         {"labels": [{"name": "style", "classes": [0] * 50_000}]},
         {"label_counts": ["a"] * 50_000},
+        {"label_counts_by_size": ["a"] * 50_000},
+        {"label_counts_by_size": [["a"] * 50_000] * 2},
         {"collection__licences": {str(each): "a" for each in range(50_000)}},
     )
     for number, values in enumerate(floods):

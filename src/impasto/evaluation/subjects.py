@@ -153,7 +153,7 @@ def of_model(painter: Painter, collection: Collection, plan: SampleCounts) -> Su
     if since := taken_out_since(collection, record.collection.model_dump()):
         notes.append(f"after the model learned from it, {since}")
     for column, field in enumerate(record.labels):
-        known = sorted({row[column] for row in record.label_rows} - {-1})
+        known = sorted({row[column] for row, _ in record.combinations} - {-1})
         there, note = classes_there(collection, field.name, {k: field.classes[k] for k in known})
         notes += note
         for k, cls in there.items():

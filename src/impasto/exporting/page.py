@@ -220,8 +220,8 @@ def page_record(
             "fields": [
                 {"name": each.name, "classes": list(each.classes)} for each in record.labels
             ],
-            "rows": [list(row) for row in record.label_rows],
-            "counts": list(record.label_counts),
+            "rows": [list(row) for row, _ in record.combinations],
+            "counts": [count for _, count in record.combinations],
         },
         "directions": sliders,
         "about": _about(record, made_with),

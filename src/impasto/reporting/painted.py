@@ -1,6 +1,7 @@
 """Several models' pictures of the same latents and classes (needs torch)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from impasto.reporting.comparison import Pictures
 from impasto.resolution import Resolution
 from impasto.sampling.bucket_grids import in_rows
-from impasto.sampling.class_choice import known_classes
+from impasto.sampling.class_choice import known_classes, rows_of_seeds
 from impasto.sampling.model import ModelRecord
 from impasto.sampling.painter import Painter
 
@@ -35,10 +36,8 @@ def side_by_side(
     """
     painters = [Painter.load(folder, device, batch=batch) for folder in models]
     records = [painter.record for painter in painters]
-    seeds = range(DRAWN)
-    leader = next((painter for painter in painters if painter.record.labels), painters[0])
-    asked = [names_of(leader.record, row) for row in leader.labels(seeds, {}).tolist()]
-    drawn = [_of_all_sizes(painter, asked) for painter in painters]
+    leader = next((record for record in records if record.labels), records[0])
+    drawn = [_of_all_sizes(painter, leader) for painter in painters]
     by_class = {}
     for field, cls in common_classes(records):
         names = [{field: cls}] * OF_A_CLASS
@@ -90,20 +89,27 @@ def common_classes(records: Sequence[ModelRecord]) -> list[tuple[str, str]]:
     return found
 
 
-def _of_all_sizes(painter: Painter, asked: Sequence[Mapping[str, str]]) -> np.ndarray:
-    """The pictures of the first seeds; of several sizes rows of each, with the same seeds."""
+def _of_all_sizes(painter: Painter, leader: ModelRecord) -> np.ndarray:
+    """The pictures of the first seeds, with the classes that the leader draws for them; of several sizes
+    rows of each, with the same seeds, and classes as the leader draws them for this size."""
     record, generator = painter.record, painter.sampler.generator
     if not record.buckets:
-        return _painted(painter, range(len(asked)), asked)
+        return _painted(painter, range(DRAWN), _drawn(leader, DRAWN))
 
     def pictures(size: Resolution, count: int) -> np.ndarray:
         generator.paint_as(size)  # type: ignore[operator]
-        return _painted(painter, range(count), asked[:count])
+        of_size = replace(painter, record=record.of_size(size))
+        return _painted(of_size, range(count), _drawn(leader.of_size(size), count))
 
     try:
-        return in_rows(record.resolution, record.buckets, len(asked), pictures)
+        return in_rows(record.resolution, record.buckets, DRAWN, pictures)
     finally:
         generator.paint_as(record.resolution)  # type: ignore[operator]
+
+
+def _drawn(record: ModelRecord, count: int) -> list[dict[str, str]]:
+    """The classes, by name, of the first seeds."""
+    return [names_of(record, row) for row in rows_of_seeds(range(count), record).tolist()]
 
 
 def _painted(

@@ -2,7 +2,8 @@
 Torch is imported only where tensors are made, so that ONNX models are sampled without it.
 
 A *combination* is a row of labels, one class a field, that occurs among the training images. A
-model saves all combinations with their counts, because not every style occurs with every genre.
+model saves all combinations with their counts, because not every style occurs with every genre. A
+model of several sizes also saves the counts of each size, because their classes differ.
 """
 
 from __future__ import annotations
@@ -45,9 +46,11 @@ def labels_of_seeds(
 def rows_of_seeds(
     seeds: Sequence[int], record: ModelRecord, chosen: Mapping[int, int] | None = None
 ) -> np.ndarray:
-    """Labels [B, F] int64: one combination a seed, drawn with its frequency in the collection.
+    """Labels [B, F] int64: one combination a seed, drawn with its frequency in the collection, or among
+    the pictures of the record's size; see `ModelRecord.combinations`.
 
-    A seed always draws the same combination, so a seed determines an image without given labels.
+    A seed always draws the same combination for a size, so a seed determines an image without given
+    labels.
 
     Args:
         seeds: one an image.
@@ -58,7 +61,8 @@ def rows_of_seeds(
     """
     if not record.labels:
         return np.zeros((len(seeds), 0), np.int64)
-    rows, counts = np.array(record.label_rows), np.array(record.label_counts, np.float64)
+    known, numbers = zip(*record.combinations, strict=True)
+    rows, counts = np.array(known), np.array(numbers, np.float64)
     chosen = chosen or {}
     if chosen:
         fits = np.all([rows[:, field] == number for field, number in chosen.items()], axis=0)

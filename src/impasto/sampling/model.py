@@ -118,7 +118,7 @@ class Model:
         size = how.bucket(record.buckets)
         if size is not None:
             generator.paint_as(size)  # type: ignore[operator]
-            record = record.model_copy(update={"resolution": size})
+            record = record.of_size(size)
         return cls(generator, record, device, made_with(how))
 
     @classmethod

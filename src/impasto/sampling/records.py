@@ -12,7 +12,9 @@ from pydantic import (
     BeforeValidator,
     FailFast,
     Field,
+    SerializerFunctionWrapHandler,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -111,6 +113,11 @@ class ModelRecord(Config):
     """The combinations of classes, one a field (-1: unknown), that occur among training images."""
     label_counts: Annotated[tuple[Whole, ...], FailFast()]
     """Number of training images of each combination."""
+    label_counts_by_size: Annotated[
+        tuple[Annotated[tuple[Whole, ...], FailFast()], ...], FailFast()
+    ] = ()
+    """The same for each of `buckets`. Empty, and not in `model.json`, for models of one size and those
+    that were saved before it was."""
     collection: CollectionRecord
     parameters: Count
     """Trainable values of the generator."""
@@ -152,6 +159,13 @@ class ModelRecord(Config):
         places = {"encoder", "decoder"} & value.options.keys()
         return value.model_copy(update=dict.fromkeys(places))
 
+    @model_serializer(mode="wrap")
+    def _without_counts_of_no_size(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = handler(self)
+        if not self.label_counts_by_size:
+            found.pop("label_counts_by_size", None)
+        return found
+
     @model_validator(mode="before")
     @classmethod
     def _no_flood(cls, value: Any) -> Any:
@@ -163,6 +177,7 @@ class ModelRecord(Config):
             raise ValueError(f"latent.dim should be a number from 1 to {MOST_LATENTS:,}")
         if len(self.label_rows) != len(self.label_counts):
             raise ValueError("label_rows and label_counts should be equally many")
+        self._check_counts_by_size()
         sizes = self.label_sizes
         if not sizes:
             return self
@@ -178,10 +193,32 @@ class ModelRecord(Config):
                 raise ValueError("label_rows should have numbers of classes, or -1")
         return self
 
+    def _check_counts_by_size(self) -> None:
+        by_size = self.label_counts_by_size
+        if by_size and len(by_size) != len(self.buckets):
+            raise ValueError("label_counts_by_size should have counts for each of the buckets")
+        if any(len(counts) != len(self.label_rows) for counts in by_size):
+            raise ValueError("label_counts_by_size should have a count for each of the label_rows")
+        if not all(map(any, by_size)):
+            raise ValueError("label_counts_by_size should count pictures of each size")
+
     @property
     def label_sizes(self) -> tuple[int, ...]:
         """Number of classes of each label field."""
         return tuple(len(field.classes) for field in self.labels)
+
+    def of_size(self, size: Resolution) -> Self:
+        """The record of the same model as one of another of its sizes."""
+        return self.model_copy(update={"resolution": size})
+
+    @property
+    def combinations(self) -> list[tuple[tuple[int, ...], int]]:
+        """The combinations that occur among training images of the model's size, each with its number
+        of these; among those of all sizes where it is not known for each."""
+        by_size = dict(zip(self.buckets, self.label_counts_by_size, strict=False))
+        counts = by_size.get(self.resolution, self.label_counts)
+        both = zip(self.label_rows, counts, strict=True)
+        return [(row, count) for row, count in both if count]
 
     def class_counts(self, field: int) -> list[int]:
         """Training images of each class of the label field at this place."""

@@ -250,9 +250,15 @@ class TrainingPictures:
         return f"each picture is shown once an epoch: {', '.join(parts)}" if parts else ""
 
     def combinations(self) -> tuple[np.ndarray, np.ndarray]:
-        """The distinct rows of labels of training pictures, [R, F], and the number of pictures with
-        each, [R]."""
-        return np.unique(self.labels[self.rows].numpy(), axis=0, return_counts=True)
+        """The distinct rows of labels of training pictures, [R, F], and the number of pictures of each
+        size with each, [S, R]."""
+        labels = self.labels[self.rows].numpy()
+        rows, places = np.unique(labels, axis=0, return_inverse=True)
+        ends = np.cumsum([len(view.train_indices) for view in self.views])[:-1]
+        counts = [
+            np.bincount(mine, minlength=len(rows)) for mine in np.split(places.reshape(-1), ends)
+        ]
+        return rows, np.stack(counts)
 
     def fixed(self, count: int, size: Resolution | None = None) -> tuple[Tensor, Tensor]:
         """`count` training pictures spread evenly over the split, the same ones at each call.

@@ -229,8 +229,7 @@ class TrainingEvaluator:
                 sampler.generator.paint_as(size)  # type: ignore[operator]
             if size != record.resolution:
                 how = PaintingOptions().at(size).how.text(None)
-                of_size = record.model_copy(update={"resolution": size})
-                painter = Painter(sampler, of_size, made_with=how)
+                painter = Painter(sampler, record.of_size(size), made_with=how)
             made = evaluator.evaluate(painter, subject, plan, during_training=True)
             found += [each.row for each in made]
         return found

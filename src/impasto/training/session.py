@@ -62,7 +62,8 @@ class Session:
         self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)
         self.reals, self.fixed_labels = self.pictures.fixed(config.training.grid)
         self.real_diversity = diversity(self.reals)
-        rows, counts = self.pictures.combinations()
+        rows, by_size = self.pictures.combinations()
+        counts = by_size.sum(axis=0)
         labels = tuple(LabelRecord(name=f.name, classes=f.classes) for f in fields)
         # For each label field, a grid with the same few latents in every class, side by side.
         self.class_grids = {
@@ -72,17 +73,17 @@ class Session:
         self.known = run_folder.collection_record(collection)
         sources = np.unique(collection.sources[self.pictures.rows])
         self.known |= {"count": len(self.pictures), "sources": len(sources)}
-        self._model_record = self._record(labels, rows, counts)
+        self._model_record = self._record(labels, rows, by_size)
 
     def _record(
-        self, labels: tuple[LabelRecord, ...], rows: np.ndarray, counts: np.ndarray
+        self, labels: tuple[LabelRecord, ...], rows: np.ndarray, by_size: np.ndarray
     ) -> ModelRecord:
         """The record of the generator for `model.json`.
 
         Args:
             labels: the label fields with their classes.
             rows: int64 [R, F]: the combinations of classes.
-            counts: [R]: training pictures of each.
+            by_size: [S, R]: training pictures of each, for each size.
         """
         config = self.config
         return ModelRecord(
@@ -95,7 +96,8 @@ class Session:
             autoencoder=config.autoencoder,
             labels=labels,
             label_rows=tuple(map(tuple, rows.tolist())),
-            label_counts=tuple(counts.tolist()),
+            label_counts=tuple(by_size.sum(axis=0).tolist()),
+            label_counts_by_size=tuple(map(tuple, by_size.tolist())) if len(by_size) > 1 else (),
             collection=CollectionRecord(
                 **{key: self.known[key] for key in CollectionRecord.model_fields},
             ),
