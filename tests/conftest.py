@@ -25,9 +25,9 @@ from tests.helpers.pictures import paint
 
 __all__ = ["say"]  # a fixture for all tests
 
-# The same examples each time, so that a run does not fail by chance. HYPOTHESIS_PROFILE=default searches
-# for others.
-hypothesis.settings.register_profile("same", derandomize=True)
+# The same examples each time and no limit of time, so that a run does not fail by chance or on a busy
+# machine. HYPOTHESIS_PROFILE=default searches for others.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 

@@ -93,7 +93,7 @@ def plain(cell: str) -> str:
 
 
 @given(cells=CELLS, mark=st.sampled_from(",;\t"), writer=st.sampled_from([by_the_book, all_quoted]))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @example([('"', '",', "x"), ("x", 'x"', "\nx,x\n"), ("", "\n", ",,")], ",", by_the_book)
 def test_a_table_by_the_book_is_read_whole(
     cells: list[tuple[str, str, str]], mark: str, writer: Callable[[list[str], str], str]
@@ -105,7 +105,7 @@ def test_a_table_by_the_book_is_read_whole(
 
 
 @given(cells=CELLS, mark=st.sampled_from(",;\t"), writer=st.sampled_from(WRITERS))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @example([('"x', "", "x"), ("x", "x", "x"), ("x", "", 'x"')], ",", heedless)
 @example([("", '",\n,', ",")], ",", backslashed)  # Line 1 is a whole row with doubled marks,
 @example([("", '"x"",\n,', ",")], ",", backslashed)  # and here with stray ones.
@@ -131,7 +131,7 @@ def test_what_is_read_was_written_in_that_row(
     lost=st.lists(st.integers(0, 200), max_size=3),
     missing=st.lists(st.integers(0, 5), max_size=2),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_no_row_has_another_rows_cells(
     cells: list[tuple[str, str, str]],
     mark: str,

@@ -161,7 +161,7 @@ def test_a_certain_tensor_changes_all_as_a_number_does(kind: str) -> None:
     assert torch.equal(Augmentation([kind])(images, torch.tensor(1.0)), always)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     kinds=st.lists(st.sampled_from(KINDS), max_size=4),
     count=st.integers(1, 3),

@@ -76,7 +76,7 @@ def test_jpeg_loses_little(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", EVERY)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(cuts=st.lists(st.integers(0, COUNT), max_size=6))
 def test_shards_do_not_depend_on_how_many_come_at_a_time(
     tmp_path_factory: pytest.TempPathFactory, encoding: str, cuts: list[int]
@@ -136,7 +136,7 @@ def test_compressed_pictures_are_plain_files_one_after_another(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("encoding", EVERY)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(indices=st.lists(st.integers(0, COUNT - 1), max_size=12))
 def test_rows_are_copied_as_they_lie(
     tmp_path_factory: pytest.TempPathFactory, encoding: str, indices: list[int]
@@ -261,7 +261,7 @@ def test_a_damaged_picture_is_told_by_file_and_number(tmp_path: Path, encoding: 
     assert reader.pixels(others).shape == (39, SIDE, SIDE, 3)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(list(ENCODINGS)),
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -85,7 +85,6 @@ def test_unknown_field_names_the_valid_ones(collection: Collection) -> None:
         collection.field("style")
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, COUNT - 1), max_size=40), st.booleans())
 def test_any_pictures_in_any_order(
     collection: Collection, sharded: Collection, indices: list[int], many: bool

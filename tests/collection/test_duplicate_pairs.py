@@ -127,7 +127,7 @@ def test_the_library_has_every_kind() -> None:
     assert (found.alike >= 0).sum() > 20
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(0, 160), st.sampled_from([(90, 90), (80, 87), (99, 90)])),
@@ -173,7 +173,7 @@ def test_the_pairs_are_those_of_the_rule(
         assert same(found, outcome())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 120),
     st.integers(1, 9),
@@ -248,7 +248,7 @@ def test_coordinates_bring_nothing_further_apart() -> None:
     assert np.allclose(np.linalg.norm(places, axis=1), np.linalg.norm(flat, axis=1), atol=0.01)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 60), st.sampled_from([3, 100]), st.integers(0, 10**6))
 def test_similar_features_are_all_that_have_the_cosine(count: int, size: int, seed: int) -> None:
     random = np.random.default_rng(seed)

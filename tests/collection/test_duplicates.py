@@ -365,7 +365,7 @@ def test_what_features_propose_must_look_the_same() -> None:
     assert outcome.kept.all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(-0.1, 0.1), st.floats(-3, 3), st.floats(-0.1, 0.1), st.floats(-3, 3))
 def test_registration_finds_how_a_picture_was_moved(a: float, b: float, c: float, d: float) -> None:
     # Two windows of the same painting, the one at its centre.
@@ -398,7 +398,7 @@ def fading_by(factor: float) -> Change:
     return lambda picture: ImageEnhance.Brightness(picture).enhance(factor)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 39), st.booleans()), min_size=1, max_size=30),
     st.sampled_from(["none", "exact", "near"]),

@@ -231,7 +231,7 @@ def crowd() -> tuple[np.ndarray, np.ndarray]:
     return np.array([record(file) for file in files], FINGERPRINT), np.array(numbers)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(0, 59), min_size=1, max_size=40),
     st.sampled_from(["none", "exact", "near"]),

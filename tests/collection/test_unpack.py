@@ -116,7 +116,7 @@ def test_a_folder_by_class(labelled: Collection, tmp_path: Path) -> None:
 
 
 @given(st.lists(st.text(min_size=1, max_size=300), unique=True, max_size=8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_classes_have_folders_of_their_own_on_every_system(labels: list[str]) -> None:
     names = folder.folder_names(labels)
     assert len({name.casefold() for name in names}) == len(labels)

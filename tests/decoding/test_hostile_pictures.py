@@ -146,7 +146,7 @@ MUTATIONS = st.lists(
 
 
 @pytest.mark.parametrize("form", [form for form, content in REAL.items() if content])
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 @given(mutations=MUTATIONS, salvage=st.booleans(), fit=st.sampled_from(sorted(FITS)))
 def test_wrong_bytes_give_pixels_or_a_reason(
     form: str,

@@ -105,7 +105,7 @@ NAMES = (
     alone=st.integers(0, 60),
     resumed=st.integers(0, 260),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_of_any_run_the_doctor_and_the_report_say_the_same(
     seed: int, count: int, stretches: int, critic: bool, alone: int, resumed: int
 ) -> None:

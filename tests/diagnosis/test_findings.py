@@ -91,7 +91,7 @@ def test_a_fault_is_found_at_its_moment_and_no_other(fault: str, at: float, rows
 )
 # The generator's loss is high by chance just after the discriminator's has fallen.
 @example(seed=732, at=0.375, fault="saturation")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_fault_anywhere_is_found(seed: int, at: float, fault: str) -> None:
     images, series = with_fault(fault, at, seed=seed)
     assert [finding.kind for finding in find(images, series)] == [FAULTS[fault]]
@@ -113,7 +113,7 @@ def test_moments_of_divergence_scatter_little() -> None:
         max_size=60,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_series_makes_it_fail(values: list[float]) -> None:
     names = ("loss/discriminator", "loss/generator", "score/real", "score/fake")
     array = np.array(values, dtype=np.float64)
@@ -473,7 +473,7 @@ def test_while_the_discriminator_trains_alone_only_broken_numbers_count() -> Non
 
 
 @given(st.lists(st.one_of(st.floats(0, 1), st.just(float("nan"))), max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_accuracy_makes_it_fail(values: list[float]) -> None:
     array = np.array(values, dtype=np.float64)
     names = ("accuracy/real", "accuracy/fake", "accuracy/genre/real", "accuracy/genre/fake")

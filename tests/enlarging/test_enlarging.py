@@ -37,7 +37,7 @@ def _random(*size: int) -> Tensor:
     return torch.from_numpy(random.integers(0, 256, (*size, 3)).astype(np.uint8))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(4, 33), st.sampled_from([2, 4]))
 def test_tiles_give_what_the_whole_gives(height: int, width: int, tile: int, by: int) -> None:
     torch.manual_seed(0)

@@ -116,7 +116,7 @@ def test_memory_does_not_grow_with_the_canvas(
     assert len(largest) == 9 + 90
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     layout=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     shift=st.tuples(st.integers(0, 2), st.integers(0, 2)),
@@ -174,7 +174,7 @@ def test_seeds_lie_at_the_middle_of_their_cells(painters: dict[str, Painter]) ->
         torch.testing.assert_close(laid._classes(middles, torch.tensor([0.5]))[0], points.classes)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     x=st.floats(-2, 6, allow_nan=False),
     y=st.floats(-2, 6, allow_nan=False),

@@ -119,7 +119,7 @@ def test_the_axes_are_those_along_which_pictures_change() -> None:
     assert done[-1] == 40
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(scale=st.floats(0.2, 3), levels=st.booleans())
 def test_the_prior_leads_to_latents_as_the_model_knows_them(scale: float, levels: bool) -> None:
     random = torch.Generator().manual_seed(1)

@@ -114,7 +114,7 @@ def test_the_louder_the_further_away(painter: Painter, tmp_path: Path) -> None:
     torch.testing.assert_close(first, again)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     beats=st.lists(st.floats(0.01, 20), min_size=1, max_size=12, unique=True).map(sorted),
     count=st.integers(2, 5),

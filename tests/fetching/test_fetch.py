@@ -716,7 +716,7 @@ def test_a_full_disk_stops_the_fetch(
     assert len(nasty.paths()) < 20
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.text(max_size=300))
 def test_names_are_safe_everywhere(text: str) -> None:
     assert re.fullmatch(r"[a-z0-9-]{0,60}", slug(text))

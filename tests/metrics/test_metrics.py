@@ -243,7 +243,7 @@ def test_a_subset_scores_like_a_sample_of_its_own(
         assert prepared(keep) == pytest.approx(alone, rel=1e-7, abs=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.integers(8, 40), st.integers(8, 40))
 def test_the_order_of_pictures_and_the_axes_do_not_matter(
     seed: int, fakes: int, reals: int

@@ -667,7 +667,7 @@ def test_damage_of_any_kind(tmp_path: Path, name: str) -> None:
     # Most bytes of a tar are its padding; changes belong where something is.
     places = [place for place, byte in enumerate(whole) if byte] or [0]
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(
         st.lists(
             st.tuples(

@@ -654,7 +654,7 @@ def test_pickles_cut_short_anywhere_are_refused() -> None:
             load_plain(WHOLE[:length])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.tuples(st.integers(0, len(WHOLE) - 1), st.binary(max_size=3), st.integers(0, 3)),

@@ -639,7 +639,7 @@ NAMES = st.text(st.sampled_from("aAbé%ã¶/.\\ "), min_size=1, max_size=8)
 @given(
     listed=st.lists(NAMES, unique=True, max_size=8), files=st.lists(NAMES, unique=True, max_size=8)
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_each_file_is_found_at_most_once(listed: list[str], files: list[str]) -> None:
     names = list({plain(name) for name in listed} - {""})
     found = find_named(names, files)

@@ -155,9 +155,7 @@ def test_parts_are_told_by_their_names(name: str, held: bool | None) -> None:
 
 
 @given(st.sets(st.integers(0, 23)))
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_rows_in_rising_order(wikiart: Path, numbers: set[int]) -> None:
     listing = read_source(wikiart, None)
     order = [*range(20, 24), *range(20)]
@@ -449,9 +447,7 @@ def test_where_a_disk_fails_it_is_for_now(wikiart: Path, monkeypatch: pytest.Mon
 
 
 @given(st.data())
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_bytes_changed_anywhere_never_stop_the_rest(wikiart: Path, data: st.DataObject) -> None:
     whole = (wikiart / "data" / "train-00000-of-00002.parquet").read_bytes()
     content = bytearray(whole)

@@ -422,7 +422,7 @@ def test_damage_of_any_kind(whole: Path, tmp_path: Path, name: str) -> None:
     content = (whole / name).read_bytes()
     source = tmp_path / name
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(
         st.lists(
             st.tuples(

@@ -225,7 +225,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("stylegan")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     labels=JSON | st.lists(st.tuples(st.sampled_from(NAMES), JSON), max_size=4),
     names=JSON,

@@ -281,7 +281,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("webdataset")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     told=st.dictionaries(st.text(max_size=4), JSON, max_size=4) | JSON,
     more=st.dictionaries(st.text("a./\\ 1é", min_size=1, max_size=9), st.binary(max_size=9)),

@@ -202,7 +202,7 @@ def _joined(parts: st.SearchStrategy[tuple[str, str]]) -> st.SearchStrategy[tupl
     return several | wrapped
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rows=ROWS, both=st.recursive(_tests(), _joined, max_leaves=6))
 def test_conditions_are_those_of_sqlite(
     rows: list[tuple[tuple[str, float | None], ...]], both: tuple[str, str]
@@ -225,7 +225,7 @@ def test_conditions_are_those_of_sqlite(
     assert chosen == [place for (place,) in found], (ours, sql)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(alphabet="ab '\"=<>()_%,.1e-\nandornotlike;ü", max_size=30))
 def test_no_text_is_too_strange(text: str) -> None:
     with contextlib.suppress(ImpastoError):

@@ -31,7 +31,7 @@ def groups_of(sizes: list[int]) -> list[np.ndarray]:
     return np.split(shuffled, np.cumsum(sizes)[:-1])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(sizes=st.lists(st.integers(1, 10_000), min_size=1, max_size=40))
 def test_square_root_turns_are_spread_evenly(sizes: list[int]) -> None:
     turns = square_root_turns(np.array(sizes))
@@ -45,7 +45,7 @@ def test_square_root_turns_are_spread_evenly(sizes: list[int]) -> None:
     assert np.abs(so_far - share).max() < 2.01
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     sizes=SIZES, seed=st.integers(0, 2**40), batch=st.integers(1, 40), start=st.integers(0, 10**9)
 )
@@ -60,7 +60,7 @@ def test_what_is_shown_depends_on_seed_and_number_alone(
         assert np.array_equal(whole, np.concatenate(in_batches))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(sizes=SIZES, seed=st.integers(0, 2**40))
 def test_each_class_goes_through_epochs_of_its_own(sizes: list[int], seed: int) -> None:
     groups = groups_of(sizes)
