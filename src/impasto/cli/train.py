@@ -85,7 +85,8 @@ def command(
             metavar="TIME",
             help="Train for this long, such as 30m, 2h or overnight (8h): measures some steps and plans "
             "the images. Without a recipe, the flagships of 64, 128 and 256 pixels one after another, "
-            "each from the weights of the one before, up to the collection's size.",
+            "each from the weights of the one before, up to the collection's size; with --from they "
+            "begin with that model's size.",
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.", metavar="N")] = None,
