@@ -371,7 +371,7 @@ def test_a_time_is_planned_in_one_stage(
         asked.append((recipe, size))
         return choose(recipe, data, {})
 
-    choices = time_plan._choices(select, None, packed, ALONE, {}, None)
+    choices = time_plan._choices(select, None, packed, ALONE, one=False, least=0)
     assert asked == [(None, None)]
     assert choices[64].config.buckets == BUCKETS
 

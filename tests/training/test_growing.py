@@ -10,8 +10,10 @@ import torch
 
 from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection
-from impasto.config import RunConfig
+from impasto.config import RunConfig, to_yaml
 from impasto.errors import ImpastoError
+from impasto.reporting.record import read_record
+from impasto.reporting.status import about
 from impasto.resolution import times
 from impasto.sampling.model import SMOOTHED_KID, Model, checkpoint_folders
 from impasto.settings import change
@@ -19,6 +21,7 @@ from impasto.training import resume, train
 from impasto.training.estimate import estimate
 from impasto.training.evaluation import TrainingEvaluator
 from impasto.training.resolve import resolve
+from tests.helpers.command_line import Say
 from tests.helpers.stopping import StoppedByTest, stop_after
 from tests.helpers.training import small
 
@@ -126,6 +129,11 @@ def test_the_first_stage_starts_from_a_model(tiny: Collection, tmp_path: Path) -
     assert all(torch.equal(weights[name], theirs[name]) for name in theirs)
     record = json.loads((run / "run.json").read_text())
     assert record["started_from"]["resolution"] == 16
+    stage = json.loads((run / "stage-1" / "run.json").read_text())
+    assert stage["started_from"] == record["started_from"]
+    for folder, begins in ((run, "The first stage started"), (run / "stage-1", "Started")):
+        (_, facts) = about(read_record(folder))
+        assert facts[-1].startswith(f"{begins} from {model.name} (flagship_32, 32 images seen): ")
     # With nothing new in its generator, the average of the first stage has no ramp-up.
     training = record["config"]["first_stage"]["training"]
     assert (training["ema_rampup"], record["config"]["training"]["ema_rampup"]) == (None, 0.05)
@@ -164,3 +172,16 @@ def test_an_estimate_begins_its_first_stage_from_a_model(tiny: Collection, tmp_p
     first, last = found.stages
     assert first.transfer is not None
     assert last.transfer is None
+
+
+def test_a_dry_run_says_what_its_first_stage_takes_from_a_model(
+    tiny: Collection, tmp_path: Path, say: Say
+) -> None:
+    model = train(narrow(16, 32), tiny, run=tmp_path / "model", device="cpu")
+    (tmp_path / "config.yaml").write_text(to_yaml(growing()))
+    command = ("train", "--config", str(tmp_path / "config.yaml"), "--data", str(tiny.path))
+    code, out, err = say(*command, "--from", str(model), "--dry-run", "--device", "cpu")
+    assert code == 0, err
+    first, last = out.split("stage at 16 pixels")[1].split("stage at 32 pixels")
+    assert "from model (flagship_32, 16 pixels, 32 images seen): generator " in first
+    assert "from model" not in last

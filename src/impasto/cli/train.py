@@ -192,11 +192,11 @@ def _print_estimate(
     if numbers is not None:
         write_json(numbers, found.numbers())
     typer.echo(to_yaml(found.config))
-    for line in [] if found.transfer is None else found.transfer.lines():
-        typer.echo(line)
     for stage in found.stages:
         if found.first_stage is not None:
             typer.echo(f"\nstage at {stage.config.resolution} pixels")
+        for line in [] if stage.transfer is None else stage.transfer.lines():
+            typer.echo(line)
         typer.echo(f"generator:     {stage.generator_parameters:,} parameters")
         if stage.config.discriminator is not None:
             typer.echo(f"discriminator: {stage.discriminator_parameters:,} parameters")

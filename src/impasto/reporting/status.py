@@ -124,7 +124,10 @@ def about(record: RunRecord) -> tuple[str, list[str]]:
 def _begun_with(record: RunRecord) -> str:
     """The model that the run started from, and the layers kept, as a sentence; empty if none."""
     begun = begun_with(record.run)
-    return f"Started from {begun}." if begun else ""
+    if not begun:
+        return ""
+    staged = record.get("config", "first_stage") is not None
+    return f"The first stage started from {begun}." if staged else f"Started from {begun}."
 
 
 def first_stage_page(page: str) -> str:

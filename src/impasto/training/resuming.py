@@ -28,7 +28,7 @@ def require_resumable(run: Path) -> None:
 
 
 def require_weights(run: Path, record: dict[str, Any], checkpoints: list[Path]) -> None:
-    """Refuse a run that started from a model and has no checkpoint, nor has a stage before it.
+    """Refuse a run that started from a model if neither it nor one of its first stages has a checkpoint.
 
     Raises:
         ImpastoError: see above.

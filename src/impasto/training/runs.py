@@ -174,14 +174,18 @@ def _create(
         taken: what it takes from a model.
     """
 
+    first = [session, *stages][-1]
+
     # With the first checkpoint, so that resuming does not need the model.
     def put(folder: Path) -> None:
         if taken is None:
             return
         for stage in stages:
             folder /= FIRST_STAGE
-            run_folder.create_at(folder, stage_record(stage, tensorboard=record["tensorboard"]))
-        first = [session, *stages][-1]
+            own = stage_record(stage, tensorboard=record["tensorboard"])
+            if stage is first:
+                own["started_from"] = taken.record()
+            run_folder.create_at(folder, own)
         checkpoint.save(folder, first.state, first.model_record())
 
     if taken is not None:

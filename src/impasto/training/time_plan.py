@@ -87,13 +87,11 @@ def divided(
         Images by size; at least the smallest size, however few its images are.
     """
     sizes = sorted(rates)
+    part = {size: STARTED if size == started else 1.0 for size in sizes}
     while True:
-        shares = {
-            size: SHARES.get(size, 1.0) * (STARTED if size == started else 1.0) for size in sizes
-        }
+        shares = {size: SHARES.get(size, 1.0) * part[size] for size in sizes}
         images = _shared(rates, shares, seconds * TRAINED)
-        least = {size: LEAST_IMAGES * (STARTED if size == started else 1.0) for size in sizes}
-        if len(sizes) == 1 or all(count >= least[size] for size, count in images.items()):
+        if len(sizes) == 1 or all(images[size] >= LEAST_IMAGES * part[size] for size in sizes):
             return images
         sizes.pop()
 
@@ -208,12 +206,13 @@ def plan(
         sized = {} if size is None else {"resolution": recorded(size)}
         return choose(recipe, data, {**settings, **sized}, start_from=start_from, **options)
 
-    choices = _choices(select, recipe, data, processes, settings, start_from)
+    one = recipe is not None or "resolution" in settings
+    model = None if start_from is None else processes.local_first(partial(_side, start_from))
+    choices = _choices(select, recipe, data, processes, one=one, least=model or 0)
     rates = _rates(choices, device, start_from, processes)
     if len(choices) == 1:
         images = {side: int(rate * seconds * TRAINED) for side, rate in rates.items()}
     else:
-        model = None if start_from is None else processes.local_first(partial(_side, start_from))
         images = divided(rates, seconds, model)
     images = processes.on_first(lambda: images)  # all go by the first one's measurements
     planned = [
@@ -250,23 +249,31 @@ def _choices(
     recipe: str | RunConfig | None,
     data: Any,
     processes: Processes,
-    settings: Mapping[str, Any],
-    start_from: Path | None,
+    *,
+    one: bool,
+    least: int,
 ) -> dict[int, TrainingChoice]:
     """The choices by size, the smallest first.
 
-    A size is the side of a square; for rectangles that of the square with about as many pixels. One size
-    is chosen with a recipe, with a resolution, for pictures of several proportions, and for a starting
-    model that is no flagship or has more pixels than the collection.
+    There is one size for pictures of several proportions, and for a starting model that is no flagship
+    or has more pixels than the collection.
+
+    A size is the side of a square; for rectangles that of the square with about as many pixels.
+
+    Args:
+        select: chooses the config and the collection, of a size if one is given.
+        recipe: as of `plan`.
+        data: the collection.
+        processes: that train together.
+        one: whether only one size is wanted.
+        least: the smallest side.
     """
-    one = recipe is not None or "resolution" in settings
     whole = processes.local_first(partial(select, recipe, data))
     found = {square_of(whole.config.resolution): whole}
     if one or whole.config.buckets or not whole.config.recipe.startswith(FLAGSHIP):
         return found
-    packed = processes.local_first(partial(default_recipe, data, wanted=None))
-    largest = int(packed.removeprefix(FLAGSHIP))
-    least = 0 if start_from is None else processes.local_first(partial(_side, start_from))
+    # What is chosen for a starting model may be smaller.
+    largest = int(processes.local_first(partial(default_recipe, data)).removeprefix(FLAGSHIP))
     for side in (side for side in SIZES if least <= side <= largest and side not in found):
         sizes = [size for each in whole.collection.resolutions if (size := at_side(each, side))]
         if sizes:

@@ -99,8 +99,8 @@ def settled(config: RunConfig, collection: Collection, source: PretrainedModel) 
 
     If the generator is exactly the model's, the EMA has no ramp-up and its full half-life at once. With
     new layers or classes it keeps the ramp-up, because their first weights would stay in the average for
-    too long. With an autoencoder, the scale of the latents is the model's. Of a run that
-    grows, this is done to its first stage.
+    too long. With an autoencoder, the scale of the latents is the model's. In a run that grows, the
+    config of the first stage is changed so.
 
     Args:
         config: resolved.
