@@ -62,7 +62,7 @@ test-processes: venv
 	$(BIN)/python -m pytest --timeout 1500 tests_processes
 
 test-peers: venv-peers
-	$(PEERS_BIN)/python -m pytest tests_peers
+	$(PEERS_BIN)/python -m pytest -n 2 --dist worksteal tests_peers
 
 # The exported page and the studio in a browser: needs Chromium, by its usual name or as
 # CHROMIUM=/path/to/it, and Node, for axe-core, which judges accessibility.
