@@ -43,6 +43,12 @@ class PointerError(ImpastoError):
     """A file is a Git LFS pointer instead of the contents."""
 
 
+def expand_home(path: str | os.PathLike[str]) -> Path:
+    """A path with the home folder in place of `~` or `~USER`; unchanged if there is no such user."""
+    # Not Path.expanduser, which raises a RuntimeError for an unknown user.
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
 def refuse_pointer(path: object, start: bytes) -> None:
     """Check that a file is not a Git LFS pointer.
 

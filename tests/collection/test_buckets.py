@@ -114,8 +114,9 @@ def test_every_picture_is_in_its_bucket(packed: Collection, source: Path) -> Non
             assert (row["split"] == "heldout") == (index in view.heldout_indices)
             seen.append(row["path"])
         other = next(each for each in packed.views() if each.resolution != view.resolution)
-        with pytest.raises(IndexError):
-            view.images(other.indices[:1])
+        span = f"from {view.span.start} to below {view.span.stop}"
+        with pytest.raises(IndexError, match=span):
+            view.images(other.indices[:1].astype(np.uint8))
     assert len(set(seen)) == 24
     hashes = {view.content_hash for view in packed.views()}
     assert len(hashes) == 3

@@ -17,6 +17,7 @@ from PIL import Image
 from impasto.collection import Collection, PackOptions, encoding, open_or_pack, pack, writer
 from impasto.collection.overview import summary
 from impasto.errors import ImpastoError
+from impasto.sources.remote.addresses import place_at
 from tests.helpers.lfs import POINTER
 
 COUNT, SIDE = 24, 8
@@ -271,6 +272,12 @@ def test_where_there_is_no_collection(source: Path, tmp_path: Path) -> None:
         open_or_pack(str(source), 128)
     with pytest.raises(ImpastoError, match="is not a collection"):
         Collection.open(source / "00.png")
+
+
+def test_the_home_folder_of_an_unknown_user() -> None:
+    with pytest.raises(ImpastoError, match=r"there is no ~nobody-of-this-name/paintings"):
+        Collection.open("~nobody-of-this-name/paintings")
+    assert str(place_at("~nobody-of-this-name/paintings")) == "~nobody-of-this-name/paintings"
 
 
 def test_data_of_another_resolution(collection: Collection) -> None:

@@ -202,6 +202,25 @@ def test_what_may_change_from_one_packing_to_the_next(tmp_path: Path) -> None:
         pack(other, tmp_path / "packed", PackOptions(resolution=16))
 
 
+@pytest.mark.parametrize("made", [None, [], {"options": None}])
+def test_a_description_that_does_not_say_how_it_was_packed(tmp_path: Path, made: Any) -> None:
+    source = drawings(tmp_path / "pictures", range(5))
+    path = pack(source, tmp_path / "packed", PackOptions(resolution=16)).collection.path
+    described = json.loads((path / "collection.json").read_text())
+    (path / "collection.json").write_text(json.dumps({**described, "made": made}))
+    with pytest.raises(ImpastoError, match="does not say how it was packed"):
+        pack(source, path, PackOptions(resolution=16))
+
+
+def test_a_description_without_pixels_is_packed_anew(tmp_path: Path) -> None:
+    source = drawings(tmp_path / "pictures", range(5))
+    path = pack(source, tmp_path / "packed", PackOptions(resolution=16)).collection.path
+    described = json.loads((path / "collection.json").read_text())
+    (path / "collection.json").write_text(json.dumps({**described, "pixels": []}))
+    report = pack(source, path, PackOptions(resolution=16))
+    assert (report.known, len(report.collection)) == (0, 5)
+
+
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
 def test_shards_of_the_work_make_one_collection(tmp_path: Path, order: tuple[int, ...]) -> None:
     source = drawings(tmp_path / "pictures", range(30))
@@ -359,6 +378,8 @@ def test_forgetting(tmp_path: Path) -> None:
 
     with pytest.raises(ImpastoError, match="was taken out of"):
         forget(tmp_path / "packed", ["cats/003.png"])
+    with pytest.raises(ImpastoError, match="was taken out of"):
+        forget(tmp_path / "packed", [sha[:10].upper()])
     with pytest.raises(ImpastoError, match="masters is a part of impasto"):
         forget(Path("masters"), ["x"])
     # Packing the source again brings none of them back, under another name neither.

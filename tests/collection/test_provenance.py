@@ -10,6 +10,7 @@ from impasto.collection import Collection, PackOptions, pack
 from impasto.collection.provenance import in_words, provenance, taken_out, taken_out_since
 from impasto.collection.removal import forget
 from impasto.config import read_record
+from impasto.errors import ImpastoError
 from impasto.files import read_json
 from impasto.sampling.model import MODEL_FILE, CollectionRecord, ModelRecord, find_model
 from impasto.training import resume, train
@@ -76,6 +77,13 @@ def test_what_is_remembered(collection: Path) -> None:
         "Licences, by source pictures, those held out from training among them: CC0 (30)."
     ]
     assert in_words({"name": "small"}) == []
+
+
+def test_a_table_with_too_few_rows_is_one_line(collection: Path) -> None:
+    lines = (collection / "sources.csv").read_text().splitlines(keepends=True)
+    (collection / "sources.csv").write_text("".join(lines[:-2]))
+    with pytest.raises(ImpastoError, match=r"sources\.csv has 28 rows and should have 30"):
+        provenance(Collection.open(collection))
 
 
 def test_nothing_is_said_of_artists_that_nobody_knows(labelled: Collection) -> None:

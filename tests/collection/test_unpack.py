@@ -4,8 +4,10 @@ import csv
 import errno
 import io
 import json
+import shutil
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,39 @@ def test_parquet(labelled: Collection, tmp_path: Path, monkeypatch: pytest.Monke
         sources[source]["path"] for source in labelled.sources[order]
     ]
     assert {row["width"] for row in rows} == {40}
+
+
+def test_parquet_of_a_table_that_was_edited(labelled: Collection, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(labelled.path, tmp_path / "copy"))
+
+    def edit(change: Callable[[list[str]], None]) -> None:
+        with (labelled.path / "sources.csv").open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        column = header.index("width")
+        for row in rows:
+            row[column] += ".0"  # as spreadsheets do
+        change(rows[1])
+        with (copy / "sources.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([header, *rows])
+
+    edit(lambda row: None)
+    unpack(Collection.open(copy), tmp_path / "out", "parquet")
+    widths = {
+        width
+        for file in (tmp_path / "out" / "data").iterdir()
+        for width in pq.read_table(file)["width"].to_pylist()
+    }
+    assert widths == {int(row["width"]) for row in labelled.source_table()}
+
+    edit(
+        lambda row: row.__setitem__(slice(None), ["much" if "." in cell else cell for cell in row])
+    )
+    with pytest.raises(ImpastoError, match=r"sources\.csv has 'much' in its column width"):
+        unpack(Collection.open(copy), tmp_path / "not", "parquet")
+    edit(lambda row: row.append("more"))
+    with pytest.raises(ImpastoError, match="row 2 has more cells than there are columns"):
+        unpack(Collection.open(copy), tmp_path / "not", "folder", ("style",))
+    assert not (tmp_path / "not").exists()
 
 
 def test_a_label_called_as_the_pictures_are(tmp_path: Path) -> None:

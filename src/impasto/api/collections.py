@@ -11,6 +11,7 @@ from impasto import collection as packing
 from impasto.collection import Collection, PackOptions, PackReport, open_or_pack, removal
 from impasto.collection.job import PixelFeatures
 from impasto.errors import ImpastoError, choices
+from impasto.files import expand_home
 from impasto.progress import counting
 from impasto.resolution import Resolution, Size, area, parse_resolution
 from impasto.sources.class_names import read_merges
@@ -74,7 +75,7 @@ def pack(
     options = pack_options(options, settings)
     features = _features(options)
     with counting("pictures") as progress:
-        return packing.pack(source, _path(destination), options, progress, features)
+        return packing.pack(source, expand_home(destination), options, progress, features)
 
 
 def pack_shard(
@@ -100,7 +101,9 @@ def pack_shard(
     options = pack_options(None, settings)
     features = _features(options)
     with counting("pictures") as progress:
-        return packing.pack_shard(source, _path(destination), shard, options, progress, features)
+        return packing.pack_shard(
+            source, expand_home(destination), shard, options, progress, features
+        )
 
 
 def pack_on(
@@ -141,7 +144,7 @@ def pack_on(
     features = _features(options)
     with counting("pictures") as progress:
         return packing.pack_on(
-            executor, source, _path(destination), options, progress, features, shards
+            executor, source, expand_home(destination), options, progress, features, shards
         )
 
 
@@ -225,10 +228,6 @@ def _colour(colour: str | Sequence[int]) -> tuple[int, ...]:
         ) from error
 
 
-def _path(path: str | Path) -> Path:
-    return Path(path).expanduser()
-
-
 def _features(options: PackOptions) -> PixelFeatures | None:
     """EfficientNet-Lite0's features, if duplicates are found by features."""
     if options.duplicates != "features":
@@ -270,5 +269,5 @@ def forget(collection: str | Path | Collection, pictures: str | Sequence[str]) -
         ImpastoError: a picture is unknown, or nothing would be left. The collection is unchanged
             then.
     """
-    path = collection.path if isinstance(collection, Collection) else _path(collection)
+    path = collection.path if isinstance(collection, Collection) else expand_home(collection)
     return removal.forget(path, [pictures] if isinstance(pictures, str) else pictures)

@@ -28,7 +28,7 @@ def command(
     """
     from impasto.collection.removal import forget
 
-    report = forget(collection.expanduser(), id)
+    report = forget(collection, id)
     sources = len(report.asked_for) + len(report.copies)
     typer.echo(
         f"{report.collection.name}: took out {counted(sources, 'source picture')}, "

@@ -44,10 +44,7 @@ def command(
     from impasto.files import write_bytes
     from impasto.fonts import missing
 
-    if collection == "masters":
-        opened = open_or_pack("masters", 64)
-    else:
-        opened = Collection.open(Path(collection).expanduser())
+    opened = open_or_pack("masters", 64) if collection == "masters" else Collection.open(collection)
     typer.echo(summary(opened))
     if verify:
         opened.verify(everything=True)

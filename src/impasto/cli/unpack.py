@@ -71,7 +71,7 @@ def command(
     if collection == "masters":
         opened = open_or_pack("masters", size or 64)
     else:
-        opened = Collection.open(Path(collection).expanduser(), size)
+        opened = Collection.open(collection, size)
     if opened.bucketed and size is None:
         raise ImpastoError(
             f"{opened.name} has pictures of different proportions: unpack those of one size with "

@@ -1,6 +1,5 @@
 """Write a collection's folder from fitted pictures: shards, arrays, tables and the description."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 from impasto.collection.hashes import content_hash
 from impasto.collection.parts import FACTS, FINGERPRINTS, Facts, FactsWriter, Piece
 from impasto.collection.store import BUCKETS_VERSION, FORMAT, FORMAT_VERSION
+from impasto.collection.tables import write_table
 from impasto.collection.writer import open_writer, shard_prefix
 from impasto.files import sha256_of_file, write_json
 from impasto.resolution import Resolution, are_buckets, area, recorded
@@ -300,14 +300,6 @@ def _facts(plan: CollectionPlan) -> Facts:
     return writer.facts()
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table for people."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(header)
-        table.writerows(rows)
-
-
 def _write_tables(folder: Path, plan: CollectionPlan, facts: Facts) -> None:
     names = [name for name, _ in plan.fields]
     # A label that is also a description (artist) is one column.
@@ -327,7 +319,7 @@ def _write_tables(folder: Path, plan: CollectionPlan, facts: Facts) -> None:
         ]
 
     header = ["index", "path", *ABOUT, "sha256", "width", "height", "split", *extra]
-    write_csv(folder / "sources.csv", header, map(source, range(len(plan.rows))))
+    write_table(folder / "sources.csv", header, map(source, range(len(plan.rows))))
 
     def pictures() -> Iterator[list[object]]:
         number = 0
@@ -337,13 +329,13 @@ def _write_tables(folder: Path, plan: CollectionPlan, facts: Facts) -> None:
                 number += 1
 
     header = ["index", "source", "left", "top", "right", "bottom", "mirrored"]
-    write_csv(folder / "pictures.csv", header, pictures())
-    write_csv(folder / LEFT_OUT, ["path", "reason"], plan.left_out)
+    write_table(folder / "pictures.csv", header, pictures())
+    write_table(folder / LEFT_OUT, ["path", "reason"], plan.left_out)
     _write_duplicates(folder / DUPLICATES, plan)
     _write_alike(folder / ALIKE, plan)
     header = ["path", "sha256", "when"]
     forgotten = ([row[name] for name in header] for row in plan.forgotten)
-    write_csv(folder / FORGOTTEN, header, forgotten)
+    write_table(folder / FORGOTTEN, header, forgotten)
 
 
 def _write_duplicates(path: Path, plan: CollectionPlan) -> None:
@@ -362,7 +354,7 @@ def _write_duplicates(path: Path, plan: CollectionPlan) -> None:
             number += row.count
     lines.sort(key=lambda line: (line[0], -line[2], line[1]))  # type: ignore[operator]
     header = ["group", "path", "kept", "kind", "distance", "row", "width", "height", "sha256"]
-    write_csv(path, [*header, "labels"], lines)
+    write_table(path, [*header, "labels"], lines)
 
 
 def _write_alike(path: Path, plan: CollectionPlan) -> None:
@@ -373,4 +365,4 @@ def _write_alike(path: Path, plan: CollectionPlan) -> None:
         for number, rows in enumerate(plan.alike_sets())
         for index in rows
     ]
-    write_csv(path, ["set", "path", "row", "width", "height"], lines)
+    write_table(path, ["set", "path", "row", "width", "height"], lines)

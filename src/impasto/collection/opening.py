@@ -8,7 +8,7 @@ from impasto.collection.options import PackOptions, options_key
 from impasto.collection.packing import MASTERS, pack
 from impasto.collection.store import Collection
 from impasto.errors import ImpastoError
-from impasto.files import cache_folder, locked, sha256_of_file
+from impasto.files import cache_folder, expand_home, locked, sha256_of_file
 from impasto.resolution import Resolution, sides, times
 
 
@@ -33,7 +33,7 @@ def open_or_pack(data: str | Path | Collection, resolution: Resolution) -> Colle
         if times(data.resolution, resolution):
             return data
         part, data = data.condition, data.path
-    path = Path(data).expanduser()
+    path = expand_home(data)
     check_is_collection(path, resolution)
     collection = Collection.open(path)
     usable = [side for side in collection.resolutions if times(side, resolution)]
@@ -55,7 +55,7 @@ def packed_at(data: str | Path | Collection) -> tuple[Resolution, ...] | None:
         return data.resolutions
     if str(data) == "masters":
         return None
-    path = Path(data).expanduser()
+    path = expand_home(data)
     check_is_collection(path, 64)
     return Collection.open(path).resolutions
 

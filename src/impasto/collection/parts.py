@@ -406,6 +406,8 @@ def of_collection(folder: Path, description: dict[str, Any]) -> Piece:
         side = parse_resolution(each["resolution"])
         reader = ShardReader(folder, side, each["encoding"], each["shards"])
         readers.setdefault(side, []).append(reader)
+    if not readers:
+        raise ValueError("it names no pictures")
     return Piece(Facts.read(folder), readers)
 
 

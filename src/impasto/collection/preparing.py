@@ -114,13 +114,18 @@ def _there_already(
             "remove it first"
         )
     description = read_json(path / "collection.json", "collection")
-    made = description.get("made", {}) if isinstance(description, dict) else {}
+    made = description.get("made") if isinstance(description, dict) else None
+    if not isinstance(made, dict) or not isinstance(before := made.get("options"), dict):
+        raise ImpastoError(
+            f"{given} is a collection that is damaged or was packed by an earlier impasto: its "
+            "collection.json does not say how it was packed; choose another name or remove it first"
+        )
     if made.get("source") != named:
         raise ImpastoError(
             f"{given} is a collection already, of {made.get('source', 'another source')}; choose "
             "another name or remove it first"
         )
-    wanted, before = json.loads(json.dumps(options.recorded())), made.get("options", {})
+    wanted = json.loads(json.dumps(options.recorded()))
     for name, value in wanted.items():
         if name in ("name", *_DESCRIBING) or (name == "buckets" and not value):
             continue
@@ -129,8 +134,7 @@ def _there_already(
                 f"{given} is a collection already, packed with {name} {before.get(name)} where "
                 f"{value} is asked for; choose another name or remove it first"
             )
-    assert isinstance(description, dict)
-    return description
+    return dict(description)
 
 
 def _check_fields(listing: Listing) -> None:

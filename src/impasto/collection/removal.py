@@ -93,7 +93,8 @@ def _find(rows: Sequence[SourceRow], wanted: str, collection: Collection) -> str
     """The name of the picture with this path or digest."""
     if any(row.relative == wanted for row in rows):
         return wanted
-    if len(wanted) >= _PREFIX and set(wanted.lower()) <= set("0123456789abcdef"):
+    is_digest = len(wanted) >= _PREFIX and set(wanted.lower()) <= set("0123456789abcdef")
+    if is_digest:
         found = {row.sha256: row.relative for row in rows if row.sha256.startswith(wanted.lower())}
         if len(found) == 1:
             return next(iter(found.values()))
@@ -103,7 +104,7 @@ def _find(rows: Sequence[SourceRow], wanted: str, collection: Collection) -> str
                 "give more of it"
             )
     for row in collection.forgotten_table():
-        if row["path"] == wanted or (len(wanted) >= _PREFIX and row["sha256"].startswith(wanted)):
+        if row["path"] == wanted or (is_digest and row["sha256"].startswith(wanted.lower())):
             raise ImpastoError(
                 f"'{wanted}' was taken out of {collection.path} already, on {row['when']}"
             )

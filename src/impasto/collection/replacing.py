@@ -8,12 +8,12 @@ from pathlib import Path
 
 from impasto.collection.assembling import CollectionPlan, write_collection
 from impasto.errors import ImpastoError
-from impasto.files import atomic_folder
+from impasto.files import atomic_folder, expand_home
 
 
 def place_of(destination: Path) -> Path:
     """The absolute path of a collection's folder; of a link its target, which is what gets replaced."""
-    path = destination.expanduser().absolute()
+    path = expand_home(destination).absolute()
     # Not resolve(), which raises on a link to itself.
     return Path(os.path.realpath(path)) if path.name in ("", "..") or path.is_symlink() else path
 

@@ -50,11 +50,6 @@ def chosen(
         ImpastoError: it cannot be read, or names an unknown column or a text that no picture has.
     """
     used, first, place = np.unique(sources, return_index=True, return_inverse=True)
-    if len(used) and used[-1] >= len(table):
-        raise ImpastoError(
-            f"sources.csv has {len(table):,} rows and should have {used[-1] + 1:,}; restore it from "
-            "a copy or pack the collection again"
-        )
     rows = [
         {**table[source], **_named(fields, labels[picture])}
         for source, picture in zip(used.tolist(), first.tolist(), strict=True)

@@ -14,7 +14,8 @@ from impasto.errors import ImpastoError
 from impasto.files import refuse_pointer_file
 from impasto.resolution import Resolution, width_and_height
 
-_RESTORE = "restore it from a copy or pack the collection again"
+RESTORE = "restore it from a copy or pack the collection again"
+"""What to do about a damaged file of a collection, for messages."""
 _MAGIC = b"\x93NUMPY"
 """The first bytes of a `.npy` file."""
 
@@ -30,6 +31,7 @@ class ShardReader:
         resolution: of the pictures.
         encoding: `raw`, or a name in `ENCODINGS`.
         shards: the records of `ShardWriter.describe`.
+        first: index of the first picture; that of a bucket's pictures in the whole collection.
 
     Raises:
         ImpastoError: a file is missing or has another length.
@@ -37,12 +39,18 @@ class ShardReader:
     """
 
     def __init__(
-        self, folder: Path, resolution: Resolution, encoding: str, shards: Sequence[dict[str, Any]]
+        self,
+        folder: Path,
+        resolution: Resolution,
+        encoding: str,
+        shards: Sequence[dict[str, Any]],
+        first: int = 0,
     ) -> None:
         self.folder = Path(folder)
         self.resolution = resolution
         width, height = width_and_height(resolution)
         self._shape = (height, width, 3)
+        self._first = first
         self.encoding = encoding
         self.digests: dict[str, str] = {}
         """The recorded SHA-256 of each file, in order."""
@@ -69,7 +77,7 @@ class ShardReader:
         """Some pictures, uint8 [B, H, W, 3].
 
         Args:
-            indices: integers [B] from 0 to N - 1, in any order, repeats allowed.
+            indices: integers [B] from `first` to `first` + N - 1, in any order, repeats allowed.
 
         Raises:
             IndexError: an index that is out of range or not an integer.
@@ -107,9 +115,10 @@ class ShardReader:
             indices = indices.astype(np.int64)
         if indices.ndim != 1 or indices.dtype.kind not in "iu":
             raise IndexError(f"indices are integers [B], not {indices.dtype} {indices.shape}")
-        if len(indices) and not (indices.min() >= 0 and indices.max() < len(self)):
-            raise IndexError(f"indices are from 0 to below {len(self)}")
-        return indices
+        end = self._first + len(self)
+        if len(indices) and not (indices.min() >= self._first and indices.max() < end):
+            raise IndexError(f"indices are from {self._first} to below {end}")
+        return indices - self._first if self._first else indices
 
     def _bytes(self, index: int) -> bytes:
         """A compressed picture."""
@@ -124,8 +133,8 @@ class ShardReader:
         except ValueError as error:
             number = int(np.searchsorted(self._starts, index, side="right")) - 1
             raise ImpastoError(
-                f"{self.folder / self._names[number]} is damaged: picture {index} cannot be "
-                f"decoded ({error}); {_RESTORE}"
+                f"{self.folder / self._names[number]} is damaged: picture {index + self._first} cannot "
+                f"be decoded ({error}); {RESTORE}"
             ) from error
 
     def _map_raw(self, name: str, shard: dict[str, Any]) -> np.ndarray:
@@ -144,7 +153,7 @@ class ShardReader:
         if offsets.shape != (int(shard["pictures"]) + 1,) or offsets.dtype != np.int64:
             raise ValueError(f"{name} is {offsets.dtype} {offsets.shape}")
         if offsets[0] != 0 or (np.diff(offsets) <= 0).any():
-            raise ImpastoError(f"{self.folder / name} is damaged: it does not rise; {_RESTORE}")
+            raise ImpastoError(f"{self.folder / name} is damaged: it does not rise; {RESTORE}")
         return offsets
 
     def _map_bytes(self, name: str, size: int, end: int) -> np.ndarray:
@@ -155,9 +164,9 @@ class ShardReader:
         try:
             return np.asarray(np.memmap(path, np.uint8, mode="r"))
         except FileNotFoundError:
-            raise ImpastoError(f"{path} is missing; {_RESTORE}") from None
+            raise ImpastoError(f"{path} is missing; {RESTORE}") from None
         except (OSError, ValueError) as error:
-            raise ImpastoError(f"{path} is damaged or too short ({error}); {_RESTORE}") from error
+            raise ImpastoError(f"{path} is damaged or too short ({error}); {RESTORE}") from error
 
 
 def file_name(name: str) -> str:
@@ -181,7 +190,7 @@ def check_size(path: Path, size: int) -> None:
     refuse_pointer_file(path)
     if path.exists() and path.stat().st_size != size:
         raise ImpastoError(
-            f"{path} has {path.stat().st_size} bytes where {size} are expected; {_RESTORE}"
+            f"{path} has {path.stat().st_size} bytes where {size} are expected; {RESTORE}"
         )
 
 
@@ -198,13 +207,13 @@ def load_array(path: Path, **how: Any) -> np.ndarray:
         # Otherwise NumPy might take it for a zip of arrays, or advise how to load a pickle.
         array = np.load(path, allow_pickle=False, **how) if is_array else None
     except FileNotFoundError:
-        raise ImpastoError(f"{path} is missing; {_RESTORE}") from None
+        raise ImpastoError(f"{path} is missing; {RESTORE}") from None
     except OSError as error:
-        raise ImpastoError(f"{path} cannot be read ({error.strerror}); {_RESTORE}") from error
+        raise ImpastoError(f"{path} cannot be read ({error.strerror}); {RESTORE}") from error
     except Exception as error:  # whatever NumPy raises on a damaged header
-        raise ImpastoError(f"{path} is damaged or too short; {_RESTORE}") from error
+        raise ImpastoError(f"{path} is damaged or too short; {RESTORE}") from error
     if array is None:
-        raise ImpastoError(f"{path} is no array of numbers; {_RESTORE}")
+        raise ImpastoError(f"{path} is no array of numbers; {RESTORE}")
     return array
 
 

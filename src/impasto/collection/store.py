@@ -1,6 +1,5 @@
 """An opened collection: pictures, labels, split and sources."""
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ from impasto.collection.checking import check_is_collection
 from impasto.collection.encoding import RAW
 from impasto.collection.hashes import content_hash, restricted_hash
 from impasto.collection.restricting import chosen
-from impasto.collection.shards import ShardReader, file_name, load_array
+from impasto.collection.shards import RESTORE, ShardReader, file_name, load_array
+from impasto.collection.tables import read_table
 from impasto.errors import ImpastoError, choices
-from impasto.files import read_json, refuse_pointer_file, sha256_of_file
+from impasto.files import expand_home, read_json, sha256_of_file
 from impasto.formatting import counted, titled
 from impasto.resolution import Resolution, are_buckets, area, parse_resolution, sides, times
 
@@ -36,7 +36,7 @@ class LabelField:
 
 
 class Collection:
-    """A packed collection at one of its resolutions. Made by `Collection.open`; it is read-only.
+    """A packed collection at one of its resolutions, opened by `Collection.open`; it is read-only.
 
     It pickles as its path, resolution and condition, so that worker processes map the same files.
     """
@@ -48,36 +48,37 @@ class Collection:
     resolutions: tuple[Resolution, ...]
     """All packed resolutions, rising, or all buckets; `at` opens another one."""
     bucketed: bool
-    """Whether each picture is in one of several buckets, sizes of different proportions. Then it is of
-    the pictures of one bucket."""
+    """Whether the pictures are in buckets, sizes of different proportions. Then this object has the
+    pictures of one bucket."""
     encoding: str
-    """The encoding: raw, or the name of a compression."""
+    """`raw`, or the name of a compression."""
     condition: str | None
-    """What is true of its pictures, where it is a part of the packed ones; see `only`."""
+    """The condition that its pictures meet; None: it has all packed ones. See `only`."""
     content_hash: str
-    """Digest of this resolution's contents, and of which of them are in a part."""
+    """SHA-256 of this resolution's contents and of the condition, 64 hexadecimal digits."""
     fields: tuple[LabelField, ...]
     fit: str
-    """How pictures were brought to their size: crop, squash, pad or tiles."""
+    """How pictures were brought to their size: crop, squash, pad, tiles or aspect."""
     labels: np.ndarray
-    """int64 [N, F]: for each field the index of the class, or -1 for unknown; N are all packed."""
+    """int64 [N, F]: index of the class in each of the F fields, -1 for unknown, of all N packed
+    pictures, also those of other buckets."""
     span: range
-    """The indices of all pictures at this resolution: from 0 to N - 1, or those of the bucket."""
+    """The indices of all pictures at this resolution: 0 to N - 1, or those of the bucket."""
     train_indices: np.ndarray
-    """int64: the training pictures."""
+    """int64 [T]: the training pictures that meet the condition, rising."""
     heldout_indices: np.ndarray
-    """int64: the held-out pictures."""
+    """int64 [H]: the held-out pictures that meet the condition, rising."""
     split: np.ndarray
-    """uint8 [N]: 1 where a picture is held out, of all buckets and parts."""
+    """uint8 [N]: 1 where a picture is held out, else 0; whatever the bucket and the condition."""
     sources: np.ndarray
-    """int64 [N]: the source of each picture, as a row of `source_table()`."""
+    """int64 [N]: the source picture of each picture, as a row of `source_table()`."""
 
     def __init__(
         self, path: Path, resolution: Resolution | None = None, condition: str | None = None
     ) -> None:
         self.path = path = Path(path)
         self.condition = None
-        self._true: np.ndarray | None = None  # bool [N]: of which pictures the condition is
+        self._true: np.ndarray | None = None  # bool [N]: whether the condition is true
         description = read_json(path / "collection.json", "collection")
         self._check_format(description)
         try:
@@ -91,18 +92,18 @@ class Collection:
 
     @classmethod
     def open(cls, path: str | Path, resolution: Resolution | None = None) -> "Collection":
-        """Open the collection in folder `path`.
+        """Open a collection.
 
         Args:
-            path: the folder.
+            path: the collection's folder.
             resolution: a packed resolution in pixels, or a bucket; None: the largest, or the bucket with
                 the most pictures.
 
         Raises:
-            ImpastoError: it is not a collection, has an unknown format, lacks the resolution, or
-                has missing, truncated or inconsistent files.
+            ImpastoError: the folder is not a collection, has an unknown format, lacks the resolution,
+                or has missing, truncated or inconsistent files.
         """
-        path = Path(path).expanduser()
+        path = expand_home(path)
         check_is_collection(path, resolution=resolution or 64)
         return cls(path, resolution)
 
@@ -113,58 +114,58 @@ class Collection:
 
     @property
     def title(self) -> str:
-        """Its name, with the condition of a part: `paintings (only style = 'Realism')`."""
+        """The name, with the condition if there is one: `paintings (only style = 'Realism')`."""
         return titled(self.name, self.condition)
 
     @property
     def indices(self) -> np.ndarray:
-        """int64: the training and the held-out pictures."""
+        """int64 [T + H]: the training and the held-out pictures, rising."""
         return np.sort(np.concatenate([self.train_indices, self.heldout_indices]))
 
     def at(self, resolution: Resolution) -> "Collection":
-        """The same pictures at another of `resolutions`; the pictures of another bucket.
+        """The same pictures at another of `resolutions`, or the pictures of another bucket.
 
         Raises:
-            ImpastoError: it is not packed at that.
+            ImpastoError: the collection is not packed at this resolution.
         """
         if resolution == self.resolution:
             return self
         return Collection(self.path, resolution, self.condition)
 
     def views(self) -> "list[Collection]":
-        """The collection at each of its buckets; itself alone where there are none."""
+        """The collection at each of its buckets; only itself if there are no buckets."""
         return [self.at(size) for size in self.resolutions] if self.bucketed else [self]
 
     def is_at(self, content_hash: str) -> bool:
-        """Whether a content hash is this collection's, at any of its buckets."""
+        """Whether `content_hash` is this collection's at any of its buckets."""
         others = self.resolutions if self.bucketed else ()
         return content_hash in (self.content_hash, *map(self._hash_at, others))
 
     def _hash_at(self, resolution: Resolution) -> str:
-        """The content hash at a resolution, without opening its pictures."""
+        """The content hash at a resolution, computed without opening the pictures there."""
         largest = resolution == self._largest
         whole = self._largest_hash if largest else self._computed_hash(resolution)
         true, condition = self._true, str(self.condition)
         return whole if true is None else restricted_hash(whole, condition, true)
 
     def view_for(self, size: Resolution) -> "Collection":
-        """The collection at the bucket whose pictures can be averaged down to this size; itself where
-        there is none."""
+        """The collection at the bucket whose sides are a whole multiple of `size`; itself if there is
+        none."""
         able = [each for each in self.resolutions if self.bucketed and times(each, size)]
         return self.at(able[0]) if able else self
 
     def only(self, condition: str | None) -> "Collection":
-        """The part of which a condition is true, of both splits; all of it for None.
+        """The part of the collection that meets a condition, in both splits.
 
-        Indices, fields and classes stay those of the whole. The content hash is another one.
+        Indices, fields and classes stay those of the whole collection. The content hash changes.
 
         Args:
-            condition: as of `pack --where`, on label fields and the columns of `sources.csv`, such as
-                `style = 'Ukiyo-e' and year < 1850`; `style=Ukiyo-e` for a single class.
+            condition: as for `pack --where`, on label fields and the columns of `sources.csv`, such as
+                `style = 'Ukiyo-e' and year < 1850`; `style=Ukiyo-e` for a single class; None: all.
 
         Raises:
-            ImpastoError: it cannot be read, names an unknown column or class, or leaves no training
-                picture.
+            ImpastoError: the condition cannot be parsed, names an unknown column or class, or is true
+                of no training picture.
         """
         if condition is None:
             return self
@@ -215,7 +216,7 @@ class Collection:
         self._array_digests = {
             file_name(file): str(digest) for file, digest in description["arrays"].items()
         }
-        self._shards = self._reader(self._pixels)
+        self._shards = self._reader(self._pixels, self.span.start)
         if len(self._shards) != len(self.span):
             raise ValueError(f"its shards hold {len(self._shards)} pictures, not {len(self.span)}")
         classes = [
@@ -237,7 +238,7 @@ class Collection:
         self.content_hash = self._hash_at(self.resolution)
 
     def _read_sizes(self, description: dict[str, Any], resolution: Resolution | None) -> None:
-        """Read which sizes or buckets there are, and choose one."""
+        """Read the list of sizes or buckets, and choose one."""
         self._largest = largest = parse_resolution(description["resolution"])
         if "pixels" in description:
             pixels = description["pixels"]
@@ -274,14 +275,13 @@ class Collection:
             first = int(described["first"])
             self.span = range(self._count)[first : first + int(described["pictures"])]
 
-    def _reader(self, pixels: dict[Resolution, dict[str, Any]]) -> ShardReader:
+    def _reader(self, pixels: dict[Resolution, dict[str, Any]], first: int = 0) -> ShardReader:
         described = pixels[self.resolution]
-        return ShardReader(
-            self.path, self.resolution, str(described["encoding"]), described["shards"]
-        )
+        encoding = str(described["encoding"])
+        return ShardReader(self.path, self.resolution, encoding, described["shards"], first)
 
     def _computed_hash(self, resolution: Resolution) -> str:
-        """The content hash, from the digests in `collection.json`; it covers all buckets."""
+        """The content hash from the digests in `collection.json`. It covers all buckets."""
         others = [size for size in self.resolutions if self.bucketed and size != resolution]
         return content_hash(
             resolution,
@@ -307,31 +307,29 @@ class Collection:
         if array.shape != shape or array.dtype != dtype:
             raise ImpastoError(
                 f"{self.path / name} is {array.dtype} {array.shape} where {np.dtype(dtype)} {shape} "
-                "is expected; restore it from a copy or pack the collection again"
+                f"is expected; {RESTORE}"
             )
         array.flags.writeable = False
         return array
 
     def __len__(self) -> int:
-        """The number of pictures, training and held out."""
+        """The number of pictures, training and held-out."""
         return len(self.train_indices) + len(self.heldout_indices)
 
     def images(self, indices: np.ndarray) -> np.ndarray:
         """The pixels of some pictures, uint8 [B, H, W, 3].
 
         Args:
-            indices: integers [B] from 0 to N - 1, in any order, repeats allowed; those of the bucket.
+            indices: integers [B] in `span`, in any order, repeats allowed.
 
         Raises:
             IndexError: an index that is out of range or not an integer.
             ImpastoError: a compressed picture is damaged.
         """
-        if self.span.start:
-            indices = np.asarray(indices) - self.span.start
         return self._shards.pixels(indices)
 
     def stored(self) -> dict[Resolution, tuple[str, int]]:
-        """The encoding and bytes of each resolution."""
+        """The encoding and the bytes on disk, by resolution."""
         return {
             side: (
                 str(described["encoding"]),
@@ -341,8 +339,12 @@ class Collection:
         }
 
     def excluded(self) -> ShardReader:
-        """The excluded copies, at this resolution; their order is that of the rows of
-        `duplicates_table()` that are not kept."""
+        """The excluded duplicates at this resolution, in the order of their rows in
+        `duplicates_table()` (those with `kept` 0).
+
+        Raises:
+            ImpastoError: their description or a file is damaged.
+        """
         if not self._excluded:
             return ShardReader(self.path, self.resolution, RAW, [])
         try:
@@ -353,7 +355,7 @@ class Collection:
             ) from error
 
     def field(self, name: str) -> int:
-        """The index of field `name` in `labels`.
+        """The column of field `name` in `labels`.
 
         Raises:
             ImpastoError: there is no such field; the message lists the fields.
@@ -367,44 +369,37 @@ class Collection:
         """The rows of `sources.csv`, one for each source picture: path, title, artist, licence, ...
 
         Raises:
-            ImpastoError: the table is missing or unreadable.
+            ImpastoError: the table is missing or unreadable, or has fewer rows than there are source
+                pictures.
         """
-        return self._table("sources.csv")
+        rows = read_table(self.path / "sources.csv")
+        needed = int(self.sources.max(initial=-1)) + 1
+        if len(rows) < needed:
+            table = self.path / "sources.csv"
+            raise ImpastoError(
+                f"{table} has {len(rows):,} rows and should have {needed:,}; {RESTORE}"
+            )
+        return rows
 
     def duplicates_table(self) -> list[dict[str, str]]:
-        """The rows of `duplicates.csv`, one for each source picture with copies, group by group:
-        group, path, kept (1 or 0), kind (exact, near or features), distance, row (its first picture
-        in the collection, or among the excluded), ...; empty for format 1."""
-        return self._table("duplicates.csv", required=False)
+        """The rows of `duplicates.csv`, one for each source picture with duplicates, sorted by group:
+        group, path, kept (1 or 0), kind (exact, near or features), distance, row (index of its first
+        picture, in the collection or among the excluded ones), ...; empty for format 1."""
+        return read_table(self.path / "duplicates.csv", required=False)
 
     def alike_table(self) -> list[dict[str, str]]:
-        """The rows of `alike.csv`, one for each source picture alike others, set by set: set, path,
-        row (its first picture), width, height; empty for collections older than this table."""
-        return self._table("alike.csv", required=False)
+        """The rows of `alike.csv`, one for each source picture that is alike others, sorted by set:
+        set, path, row (index of its first picture), width, height; empty for older collections."""
+        return read_table(self.path / "alike.csv", required=False)
 
     def left_out_table(self) -> list[dict[str, str]]:
         """The rows of `left-out.csv`, one for each unusable picture: path, reason."""
-        return self._table("left-out.csv")
+        return read_table(self.path / "left-out.csv")
 
     def forgotten_table(self) -> list[dict[str, str]]:
         """The rows of `forgotten.csv`, one for each source picture removed after packing: path,
         sha256, when."""
-        return self._table("forgotten.csv", required=False)
-
-    def _table(self, name: str, *, required: bool = True) -> list[dict[str, str]]:
-        path = self.path / name
-        refuse_pointer_file(path)
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                return list(csv.DictReader(file))
-        except FileNotFoundError:
-            if not required:
-                return []
-            raise ImpastoError(f"{path} is missing; restore it from a copy") from None
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise ImpastoError(
-                f"{path} is damaged ({error}); restore it from a copy or pack the collection again"
-            ) from error
+        return read_table(self.path / "forgotten.csv", required=False)
 
     def fingerprint(self) -> list[list[str | int]]:
         """Name, size and modification time of each file that `verify` reads: a quick check for
@@ -433,16 +428,11 @@ class Collection:
             try:
                 found = sha256_of_file(path)
             except FileNotFoundError:
-                raise ImpastoError(
-                    f"{path} is missing; restore it from a copy or pack the collection again"
-                ) from None
+                raise ImpastoError(f"{path} is missing; {RESTORE}") from None
             except OSError as error:
                 raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
             if found != expected:
-                raise ImpastoError(
-                    f"{path} has changed since it was packed; restore it from a copy or pack the "
-                    "collection again"
-                )
+                raise ImpastoError(f"{path} has changed since it was packed; {RESTORE}")
         if self._computed_hash(self._largest) != self._largest_hash:
             raise ImpastoError(
                 f"{self.path / 'collection.json'} has changed since it was packed: its content hash "

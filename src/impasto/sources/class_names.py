@@ -9,10 +9,10 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NoReturn
 
 from impasto.errors import ImpastoError, near
+from impasto.files import expand_home
 from impasto.formatting import counted, one_line, quoted
 from impasto.sources.listing import Listing, class_name
 from impasto.sources.trees import Folder, read_text, tidy
@@ -95,7 +95,7 @@ def read_merges(text: str) -> list[str]:
     """
     if "=" in text or not text.strip().lower().endswith(".csv"):
         return [str(parse_merge(text))]
-    path = Path(text.strip()).expanduser()
+    path = expand_home(text.strip())
     if not path.is_file():
         raise ImpastoError(f"there is no {path}, which --merge names")
     text = read_text(Folder(path.absolute().parent), path.name)

@@ -71,6 +71,20 @@ def _groups(job: Job) -> Iterator[tuple[str, list[tuple[int, bytes]]]]:
     yield part, rows
 
 
+def _whole_number(column: str, text: str | None) -> int | None:
+    """A number of pixels; spreadsheets may have written `640.0`.
+
+    Raises:
+        ImpastoError: the text is no number.
+    """
+    try:
+        return None if text is None else int(float(text))
+    except (ValueError, OverflowError):
+        raise ImpastoError(
+            f"sources.csv has '{text}' in its column {column}, which is no number; restore the file"
+        ) from None
+
+
 class _Files:
     """Writes the files of all parts, with a new file when one is full."""
 
@@ -135,7 +149,7 @@ class _Files:
         for name in self._described:
             texts = [source[name] or None for source in sources]
             numbers = name in _NUMBERS
-            columns.append([text and int(text) for text in texts] if numbers else texts)
+            columns.append([_whole_number(name, text) for text in texts] if numbers else texts)
         return pyarrow.table(
             [
                 pyarrow.array(values, field.type)

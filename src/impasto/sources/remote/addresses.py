@@ -2,10 +2,10 @@
 
 import re
 from os import PathLike
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from impasto.errors import ImpastoError
+from impasto.files import expand_home
 from impasto.sources.remote.path import Place, RemotePath
 from impasto.sources.remote.store import cleaned
 
@@ -21,7 +21,7 @@ def place_at(source: str | PathLike[str]) -> Place:
     """
     found = _SCHEME.match(source) if isinstance(source, str) else None
     if found is None:
-        return Path(source).expanduser()
+        return expand_home(source)
     assert isinstance(source, str)
     scheme, rest = found[1].lower(), source[found.end() :]
     scheme = _SAME.get(scheme, scheme)
