@@ -93,23 +93,17 @@ NAMES = [
     *("a\r\nSet-Cookie: x=1", "hf:owner/name", "http://127.0.0.1:1/", "NaN", "null", "0", "-1"),
 ]
 READ = [
-    *(
-        "runs/{}",
-        "runs/{}/stats",
-        "runs/made/grids/{}",
-        "runs/made/stats?stage={}",
-        "runs/{}/events",
-    ),
-    *("runs/made/evaluation/file?path={}", "runs/{}/report", "runs/made/metrics?stage=stage-1/{}"),
+    *("runs/{}", "runs/made/grids/{}", "runs/made/grids/1.png?stage={}", "runs/{}/events"),
+    *("runs/made/evaluation/file?path={}", "runs/{}/report", "runs/{}/scores"),
     *("collections/{}", "collections/{}/picture/0", "collections/tiny/picture/{}"),
     *("collections/tiny/pictures?only={}", "collections/{}/sheet", "collections/tiny/excluded/{}"),
     *("jobs/{}", "jobs/{}/log", "jobs/{}/files/log.txt", "gallery/inverted/{}", "uploads/{}"),
     *("uploads/{}/preview", "models/details?model={}", "models/details?model=runs/{}"),
     *("models/details?model=models/{}", "models/details?model=runs/made/checkpoints/{}"),
-    *("gallery/sheet?model={}", "gallery/sheet?model=masters&seeds={}", "share/archive?model={}"),
-    *("gallery/favourites?model=models/{}", "gallery/directions/strips?model={}", "recipes/{}"),
-    *("gallery/picture?model=masters&point={}", "share/card?model=models/{}", "config/terms/{}"),
-    *("config/networks/{}", "gallery/favourites/earlier?model=runs/{}", "../{}", "../../{}"),
+    *("gallery/sheet?model={}", "gallery/sheet?model=masters&seeds={}", "recipes/{}"),
+    *("gallery/favourites?model=models/{}", "gallery/directions?model={}", "config/networks/{}"),
+    *("gallery/picture?model=masters&point={}", "share/card?model=models/{}"),
+    *("gallery/favourites/earlier?model=runs/{}", "../{}", "../../{}"),
 ]
 POINT = {"seed": 1, "classes": {"style": "Impressionism"}, "truncation": 0.7}
 TRAINING = {

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.studio_start import processor_time
+from impasto.studio.runs import last_rows
 from tests.helpers.studio_server import StudioServer
 
 
@@ -79,8 +80,7 @@ def _turn(server: StudioServer, run: str, training: int, clients: int, seconds: 
 
 def _last_row(server: StudioServer, run: str) -> dict[str, Any]:
     """The run's newest statistics; zeros before there are any."""
-    answer = server.client.get(f"/api/runs/{run}/stats")
-    rows = answer.json() if answer.status_code == 200 else []
+    rows = last_rows(server.folder / "runs" / run / "stats.jsonl")
     return rows[-1] if rows else {"images_seen": 0, "seconds": 0.0}
 
 

@@ -32,7 +32,7 @@ from impasto.studio.labels import label_choices
 from impasto.studio.pictures import FOR_A_WHILE
 from impasto.studio.places import Places
 from impasto.studio.runs import summary
-from impasto.studio.schema import settings_of_network, settings_of_term
+from impasto.studio.schema import settings_of_network
 from impasto.studio.sources import previews, tidy
 from impasto.training.choosing import choose
 from impasto.training.run_folder import exclusive
@@ -338,7 +338,6 @@ def test_recipes_and_settings(visitor: TestClient) -> None:
     assert width["default"] > 0
     names = {each["name"] for each in _get(visitor, "config/networks/flow")["generator"]}
     assert not names & {"latent_dim", "resolution", "label_sizes"}
-    assert isinstance(_get(visitor, "config/terms/gradient_penalty"), list)
     assert "there is" in _error(visitor, "config/networks/nothing")
     what: dict[str, Any] = {"collection": "labelled", "recipe": "first_look"}
     what["settings"] = {"resolution": 32, "training.batch": 8}
@@ -354,12 +353,9 @@ def _described(schema: dict[str, Any], section: str, setting: str) -> str:
     return str(schema["$defs"][section]["properties"][setting]["description"])
 
 
-def test_every_network_and_term_tells_its_settings() -> None:
+def test_every_network_tells_its_settings() -> None:
     for name in module_names("networks"):
         assert settings_of_network(name), name
-    for name in module_names("objectives"):
-        for setting in settings_of_term(name):
-            assert setting.kind or setting.default is None, (name, setting)
 
 
 def test_runs(visitor: TestClient, world: Studio) -> None:
@@ -370,8 +366,6 @@ def test_runs(visitor: TestClient, world: Studio) -> None:
     assert "reals.png" in stage["grids"]
     assert run["grid"] == [name for name in stage["grids"] if name.startswith("fakes-")][-1]
     assert details["checkpoints"][-1] == 64
-    rows = _get(visitor, "runs/00000-small/stats")
-    assert rows[-1]["images_seen"] == 64
     grid = visitor.get(f"/api/runs/00000-small/grids/{run['grid']}")
     assert grid.content == (world.places.runs / "00000-small/samples" / run["grid"]).read_bytes()
     assert "no job" in _error(visitor, "runs/00000-small/stop", {})
@@ -964,7 +958,6 @@ def test_directions(visitor: TestClient, world: Studio) -> None:
     found = _get(visitor, "gallery/directions", model=RUN)
     names = [each["name"] for each in found["directions"]]
     assert "warmth" in names
-    assert visitor.get(f"/api/gallery/directions/strips?model={RUN}").status_code == 200
     pictures = [
         visitor.post(
             "/api/gallery/picture",
@@ -983,10 +976,8 @@ def test_export(visitor: TestClient, form: str, world: Studio) -> None:
     finish(world, job)
     if form == "hub":
         assert "models/mine" in [each["name"] for each in _get(visitor, "models")["models"]]
-        packed = visitor.get("/api/share/archive?model=models/mine")
-        names = zipfile.ZipFile(io.BytesIO(packed.content)).namelist()
-        assert {"mine/model.json", "mine/generator.safetensors", "mine/README.md"} <= set(names)
-        assert "exported" in _error(visitor, f"share/archive?model={RUN}")
+        files = {path.name for path in (world.places.models / "mine").iterdir()}
+        assert {"model.json", "generator.safetensors", "README.md"} <= files
         assert "already" in _error(
             visitor, "share/export", {"model": RUN, "form": form, "name": "mine"}
         )

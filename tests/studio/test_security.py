@@ -196,9 +196,8 @@ HOSTILE = [
 ]
 ADDRESSES = [
     "/api/runs/{}",
-    "/api/runs/{}/stats",
     "/api/runs/real/grids/{}",
-    "/api/runs/real/stats?stage={}",
+    "/api/runs/real/grids/1.png?stage={}",
     "/api/collections/{}",
     "/api/collections/{}/picture/0",
     "/api/jobs/{}",

@@ -1,5 +1,5 @@
 """What a form of settings is made from: the typed config as JSON schema, with its docstrings, and the
-settings of networks and terms."""
+settings of networks."""
 
 import ast
 import inspect
@@ -11,12 +11,11 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from impasto import config, config_values
 from impasto.config import RunConfig
-from impasto.errors import ImpastoError
 from impasto.registry import load_module, option_types, parsed
 
 
 class Setting(BaseModel):
-    """A setting of a network or term."""
+    """A setting of a network."""
 
     name: str
     default: Any = None
@@ -74,19 +73,6 @@ def settings_of_network(name: str) -> dict[str, list[Setting]]:
         for role in ("generator", "discriminator", "autoencoder")
         if hasattr(module, role.capitalize())
     }
-
-
-def settings_of_term(name: str) -> list[Setting]:
-    """The settings of a term of the objective, besides its weight.
-
-    Raises:
-        ImpastoError: there is no such term.
-    """
-    module = load_module("objectives", name, "term")
-    for loss in ("discriminator_loss", "generator_loss"):
-        if hasattr(module, loss):
-            return _settings(getattr(module, loss), ())
-    raise ImpastoError(f"term '{name}' has no loss")
 
 
 def _settings(function: Callable[..., Any], given: tuple[str, ...]) -> list[Setting]:

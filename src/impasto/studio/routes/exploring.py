@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from impasto.collection import PackOptions
@@ -116,8 +116,6 @@ class Directions(BaseModel):
     directions: list[dict[str, Any]]
     """Of each its `name`, `how` it was found, the `first` and `last` amounts of its strip, `start` (the
     class that it begins with), and the `correlation` on held-out pictures."""
-    strips: bool
-    """Whether there is a picture of strips."""
 
 
 class FindDirections(BaseModel):
@@ -317,24 +315,9 @@ def directions(studio: TheStudio, model: ModelName) -> Directions:
 
     path = usual_path(studio.places.model_folder(model))
     if not path.is_file():
-        return Directions(found=False, directions=[], strips=False)
+        return Directions(found=False, directions=[])
     known = Known.load(path, studio.places.model_record(model))
-    return Directions(
-        found=True,
-        directions=[each.model_dump(mode="json") for each in known.about],
-        strips=path.with_suffix(".png").is_file(),
-    )
-
-
-@router.get("/directions/strips", **gives("image/png"))
-def strips(studio: TheStudio, model: ModelName) -> FileResponse:
-    """Seven pictures along each direction."""
-    from impasto.exploring.directions import usual_path
-
-    path = usual_path(studio.places.model_folder(model)).with_suffix(".png")
-    if not path.is_file():
-        raise MissingError("directions were not looked for yet")
-    return FileResponse(path, media_type="image/png")
+    return Directions(found=True, directions=[each.model_dump(mode="json") for each in known.about])
 
 
 @router.post("/directions")

@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from impasto.asking import SAMPLE, SAVE, ask
 from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
-from impasto.files import read_json_lines
 from impasto.formatting import begun_with
 from impasto.studio.answers import gives
 from impasto.studio.context import Studio, TheStudio
@@ -140,18 +139,6 @@ def stage_folder(studio: Studio, run: str, stage: str) -> Path:
         raise ImpastoError(f"there is no stage '{stage}'")
     folder = studio.places.run(run)
     return confined(folder, *parts) if parts else folder
-
-
-@router.get("/{run}/stats")
-def stats(studio: TheStudio, run: str, stage: Stage = "") -> list[dict[str, Any]]:
-    """The rows of its statistics."""
-    return read_json_lines(stage_folder(studio, run, stage) / "stats.jsonl")
-
-
-@router.get("/{run}/metrics")
-def metrics(studio: TheStudio, run: str, stage: Stage = "") -> list[dict[str, Any]]:
-    """The rows of its evaluations."""
-    return read_json_lines(stage_folder(studio, run, stage) / "metrics.jsonl")
 
 
 @router.get("/{run}/log", **gives("text/plain"))

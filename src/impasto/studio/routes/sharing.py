@@ -1,21 +1,15 @@
 """Sharing: what a model learned from, and its export in each form."""
 
-import tempfile
-import zipfile
-from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
-from starlette.background import BackgroundTask
 
 from impasto.asking import hold
 from impasto.collection.provenance import in_words
 from impasto.errors import ImpastoError
 from impasto.resolution import recorded
 from impasto.sampling.records import ModelRecord
-from impasto.studio.answers import gives
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.painting import How, Name
@@ -125,28 +119,4 @@ def export(studio: TheStudio, what: Export) -> Job:
         folder=folder,
         about=what.model,
         files=[file],
-    )
-
-
-@router.get("/archive", **gives("application/zip"))
-def archive(studio: TheStudio, model: ModelName) -> FileResponse:
-    """A model's folder as a zip, to download."""
-    folder = studio.places.model_folder(model)
-    if not model.startswith("models/"):
-        raise ImpastoError("only exported models are archived; export this one as a folder first")
-    with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file:
-        path = Path(file.name)
-    try:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
-            for each in sorted(folder.rglob("*")):
-                if each.is_file() and not each.is_symlink() and not each.name.startswith("."):
-                    packed.write(each, f"{folder.name}/{each.relative_to(folder).as_posix()}")
-    except BaseException:
-        path.unlink()
-        raise
-    return FileResponse(
-        path,
-        filename=f"{folder.name}.zip",
-        media_type="application/zip",
-        background=BackgroundTask(path.unlink),
     )

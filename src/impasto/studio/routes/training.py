@@ -20,7 +20,7 @@ from impasto.studio.measuring import NUMBERS, Estimate, estimates, title_of
 from impasto.studio.places import folders
 from impasto.studio.recipes import Recipe, flagship_of, opened, recipe_named, with_misfit
 from impasto.studio.runs import is_locked
-from impasto.studio.schema import Setting, config_schema, settings_of_network, settings_of_term
+from impasto.studio.schema import Setting, config_schema, settings_of_network
 
 router = APIRouter(tags=["training"])
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -129,12 +129,6 @@ def schema(studio: TheStudio) -> Schema:
 def network(studio: TheStudio, name: str) -> dict[str, list[Setting]]:
     """The settings of a network, by its role."""
     return settings_of_network(name)
-
-
-@router.get("/config/terms/{name}")
-def term(studio: TheStudio, name: str) -> list[Setting]:
-    """The settings of a term of the objective."""
-    return settings_of_term(name)
 
 
 @router.post("/config/check")
