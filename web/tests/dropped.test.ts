@@ -25,7 +25,7 @@ test("notes are shown without options, and folders that could be classes are tak
     "no labels were asked for; --labels class would take the folders' names",
     "1 picture in fewer folders than there are labels: the missing labels are unknown",
   ];
-  const found = { kind: "a folder", pictures: 2, left_out: [], fields: {}, notes };
+  const found = { pictures: 2, left_out: [], fields: {}, notes };
   vi.stubGlobal("fetch", async () => new Response(JSON.stringify(found)));
   await dropped.goOn({ name: "pictures", files: 2, changed: 0, packed: false, expected: 2 });
   expect(dropped.notes).toEqual([notes[1]]);

@@ -56,9 +56,8 @@ class PlainJson(JSONResponse):
 
 
 class About(BaseModel):
-    """This studio's version, and the paths of its folders by name."""
+    """The paths of this studio's folders by name."""
 
-    version: str
     folders: dict[str, str]
 
 
@@ -128,9 +127,9 @@ def _add_own_routes(app: FastAPI) -> None:
 
     @app.get("/api/studio", tags=["studio"])
     def about(studio: TheStudio) -> About:
-        """This studio's version and folders."""
+        """This studio's folders."""
         folders = {name: str(path) for name, path in vars(studio.places).items()}
-        return About(version=__version__, folders=folders)
+        return About(folders=folders)
 
     @app.get("/{path:path}", include_in_schema=False)
     def page(path: str) -> Response:

@@ -18,10 +18,7 @@ _KEPT = "measured.json"
 class StageCost(BaseModel):
     """What training a stage costs on this machine."""
 
-    resolution: int | str
-    images: int
     images_per_second: float
-    seconds: float
     processor_share: float | None
     """The share of the processor that the measured steps got; below about 0.6 other programs slowed
     them."""

@@ -47,8 +47,6 @@ class RunSummary(BaseModel):
     stage_number: int = 1
     stages: int = 1
     """How many it has."""
-    job: str | None = None
-    """The job that trains it or trained it last."""
     message: str | None = None
     grid: str | None = None
     """The name of its newest grid."""
@@ -149,7 +147,6 @@ def summary(run: Path, job: Job | None) -> RunSummary:
             stage_number=len(begun),
             stages=count,
             stage=None if current == run else current.relative_to(run).as_posix(),
-            job=None if job is None else job.id,
             message=None if job is None else job.message,
             grid=newest[-1] if newest else None,
         )

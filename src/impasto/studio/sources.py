@@ -74,8 +74,6 @@ class Checked(BaseModel):
 
     checked: int
     """How many were looked at."""
-    total: int
-    """Pictures of the upload."""
     left_out: list[tuple[str, str]]
     """Those that cannot be used, with the reason."""
 
@@ -260,7 +258,7 @@ def check(listing: Listing, start: int, resolution: Resolution, fit: str) -> Che
             found.append((listing.entries[place].relative, reason))
         if time.monotonic() > end:
             break
-    return Checked(checked=checked, total=len(listing.entries), left_out=found)
+    return Checked(checked=checked, left_out=found)
 
 
 def reasons(pictures: Iterable[Path | Content], options: PackOptions) -> Iterator[str]:

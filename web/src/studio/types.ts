@@ -102,7 +102,7 @@ export interface Collections {
 
 export interface ClassField {
   name: string;
-  classes: { name: string; train: number; heldout: number }[];
+  classes: { name: string; train: number }[];
   unknown: number;
 }
 
@@ -111,11 +111,9 @@ export interface CollectionDetails {
   summary: CollectionSummary;
   fields: ClassField[];
   sources: number;
-  source: string | null;
   licences: Record<string, number>;
   artists: Record<string, number>;
   duplicates: number;
-  left_out: number;
   sentences: string[];
 }
 
@@ -251,7 +249,6 @@ export interface ScoreTable {
 
 /** What packing would find in an upload. */
 export interface Found {
-  kind: string;
   pictures: number;
   left_out: [string, string][];
   fields: Record<string, Record<string, number>>;

@@ -38,11 +38,11 @@ _FORGETTING = Lock()
 
 
 class ClassCount(BaseModel):
-    """A class, and how often it occurs."""
+    """A class, and how often it is learned from."""
 
     name: str
     train: int
-    heldout: int
+    """Training pictures."""
 
 
 class FieldSummary(BaseModel):
@@ -74,8 +74,6 @@ class Collections(BaseModel):
     collections: list[CollectionSummary]
     unopened: list[str] = Field(default_factory=list)
     """`masters`, until it is opened for the first time, which packs it."""
-    packing: list[str] = Field(default_factory=list)
-    """Names of folders whose packing has begun and is not finished."""
     unreadable: dict[str, str] = Field(default_factory=dict)
     """Why, by name, a folder cannot be shown."""
 
@@ -88,14 +86,10 @@ class CollectionDetails(BaseModel):
     fields: list[FieldSummary]
     sources: int
     """Source pictures."""
-    source: str | None
-    """Where it was packed from."""
     licences: dict[str, int]
     artists: dict[str, int]
     duplicates: int
     """Source pictures that were excluded as copies."""
-    left_out: int
-    """Unusable files."""
     sentences: list[str]
     """The same in words."""
 
@@ -207,8 +201,7 @@ def collections(studio: TheStudio) -> Collections:
             found.append(_summary(open_or_pack(MASTERS, 64), MASTERS))
         else:
             unopened.append(MASTERS)
-    begun = sorted(path.name[1:].removesuffix(".packing") for path in root.glob(".*.packing"))
-    return Collections(collections=found, unopened=unopened, packing=begun, unreadable=unreadable)
+    return Collections(collections=found, unopened=unopened, unreadable=unreadable)
 
 
 @router.get("/{name}")
@@ -216,14 +209,12 @@ def details(studio: TheStudio, name: str) -> CollectionDetails:
     """A collection with its classes and where its pictures come from."""
     collection = opened(studio, name)
     record = provenance(collection)
-    made = sources.made_of(collection.path)
-    heldout = collection.labels[collection.heldout_indices]
     fields = [
         FieldSummary(
             name=field.name,
             classes=[
-                ClassCount(name=each, train=count, heldout=int((heldout[:, column] == place).sum()))
-                for place, (each, count) in enumerate(zip(field.classes, field.counts, strict=True))
+                ClassCount(name=each, train=count)
+                for each, count in zip(field.classes, field.counts, strict=True)
             ],
             unknown=int((collection.labels[collection.indices, column] == -1).sum()),
         )
@@ -234,11 +225,9 @@ def details(studio: TheStudio, name: str) -> CollectionDetails:
         hash=collection.content_hash,
         fields=fields,
         sources=len(np.unique(collection.sources[collection.indices])),
-        source=made.get("source"),
         licences=record["licences"],
         artists=record["artists"],
         duplicates=record["duplicates"],
-        left_out=len(collection.left_out_table()),
         sentences=in_words(record),
     )
 

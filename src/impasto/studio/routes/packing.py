@@ -49,7 +49,6 @@ class NewUpload(BaseModel):
 class Found(BaseModel):
     """What packing would find in an upload."""
 
-    kind: str
     pictures: int
     left_out: list[tuple[str, str]]
     """File and reason, at most 200: what is no picture by its name. See `unusable` for the others."""
@@ -171,7 +170,6 @@ def found(
                 counts[each] = counts.get(each, 0) + 1
         classes[name] = dict(sorted(counts.items(), key=lambda pair: -pair[1])[:200])
     return Found(
-        kind=listing.kind,
         pictures=len(listing.entries),
         left_out=left_out[:200],
         fields=classes,

@@ -19,7 +19,6 @@ from impasto.studio.routes.jobs import EVENT_STREAM, LastEvent
 from impasto.studio.runs import (
     RunSource,
     RunSummary,
-    grids_of,
     record_of,
     stages_of,
     summary,
@@ -45,17 +44,15 @@ class Runs(BaseModel):
 class StageDetails(BaseModel):
     """A stage of a run."""
 
-    stage: str
-    grids: list[str]
     config: dict[str, Any]
 
 
 class RunDetails(BaseModel):
     """A run with its settings."""
 
-    summary: RunSummary
     command: str | None
     stages: list[StageDetails]
+    """The first one first."""
     checkpoints: list[int]
     """Images seen at each."""
     has_report: bool
@@ -99,19 +96,11 @@ def details(studio: TheStudio, run: str) -> RunDetails:
     """A run with its settings."""
     folder = studio.places.run(run)
     record = record_of(folder)
-    stages = [
-        StageDetails(
-            stage="" if each == folder else each.relative_to(folder).as_posix(),
-            grids=grids_of(each),
-            config=record_of(each)["config"],
-        )
-        for each in stages_of(folder)
-    ]
+    stages = [StageDetails(config=record_of(each)["config"]) for each in stages_of(folder)]
     checkpoints = [
         int(path.name) for path in (folder / "checkpoints").glob("[0-9]*") if path.name.isdecimal()
     ]
     return RunDetails(
-        summary=summary(folder, studio.jobs.of_run(run)),
         command=record.get("command"),
         stages=stages,
         checkpoints=sorted(checkpoints),
