@@ -150,7 +150,7 @@ def test_what_is_no_picture_is_not_looked_for(client: TestClient, places: Places
 
 def test_pictures_to_find_are_the_jobs_own(client: TestClient, places: Places) -> None:
     paint(places.uploads / "to find", 2)
-    body = {"model": "masters", "upload": "to find", "paths": ["cold/000.png"], "steps": 1}
+    body = {"model": "masters", "upload": "to find", "paths": ["cold/000.png"]}
     job = client.post("/api/gallery/invert", json=body).json()
     assert job["title"] == "Find 1 picture in masters"
     assert client.delete("/api/uploads/to find").status_code == 200

@@ -146,16 +146,15 @@ def test_uploads_previews_packing_merging_and_forgetting(
     for each in previews["pictures"]:
         assert set(each["squares"]) == set(previews["fits"])
         assert each["squares"]["pad"].startswith("data:image/webp;base64,")
-    tall = _get(client, "uploads/dropped/preview", count=1, size="30x40", side=32)["pictures"]
-    assert "aspect" not in tall[0]["squares"]
-    webp = base64.b64decode(tall[0]["squares"]["crop"].partition(",")[2])
-    assert _pixels(webp).shape == (32, 24, 3)
-    job = _post(client, "pack", name="tall", upload="dropped", resolution=["24x32"])
-    assert "packed already" in _error(client, "pack", {"name": "tall", "upload": "dropped"})
-    finish(studio, job)
+    webp = base64.b64decode(previews["pictures"][0]["squares"]["crop"].partition(",")[2])
+    assert _pixels(webp).shape == (32, 32, 3)
+    impasto.pack(
+        studio.places.uploads / "dropped", studio.places.collections / "tall", resolution="24x32"
+    )
     assert _get(client, "collections/tall")["summary"]["resolution"] == "24x32"
     assert _pixels(client.get("/api/collections/tall/picture/0").content).shape == (32, 24, 3)
     job = _post(client, "pack", name="mine", upload="dropped", resolution=[16, 32], labels=["kind"])
+    assert "packed already" in _error(client, "pack", {"name": "mine", "upload": "dropped"})
     finish(studio, job)
     details = _get(client, "collections/mine")
     assert details["summary"]["resolutions"] == [16, 32]
@@ -499,26 +498,21 @@ def test_the_card_is_of_the_checkpoint_that_is_exported(visitor: TestClient, wor
 
 
 def test_sheets_are_what_the_library_paints(visitor: TestClient, world: Studio) -> None:
-    sheet = visitor.get(
-        "/api/gallery/sheet",
-        params={"model": RUN, "seeds": "3-6", "class": "kind=warm", "format": "png", "columns": 2},
-    )
+    points = [{"seed": seed, "classes": {"kind": "warm"}} for seed in (3, 4, 5, 6)]
+    body = {"model": RUN, "points": points, "columns": 2, "format": "png"}
+    sheet = visitor.post("/api/gallery/sheet", json=body)
     model = impasto.Model.load(world.places.runs / "00000-small")
     expected = model.grid([3, 4, 5, 6], {"kind": "warm"}, columns=2)
     assert (_pixels(sheet.content) == np.asarray(expected)).all()
-    points = [{"seed": seed, "classes": {"kind": "warm"}} for seed in (3, 4, 5, 6)]
-    body = {"model": RUN, "points": points, "columns": 2, "format": "png"}
-    assert visitor.post("/api/gallery/sheet", json=body).content == sheet.content
-    calm = visitor.get("/api/gallery/sheet", params={"model": RUN, "seeds": "3", "truncation": 0.5})
-    assert calm.headers["content-type"] == "image/webp"
-    for query in (
-        "seeds=x",
-        "seeds=0-999999999",
-        "seeds=5-1",
-        "class=kind%3Dhot",
-        "class=%3D",
-        "truncation=-1",
-    ):
+    plain = {"model": RUN, "points": [{"seed": seed} for seed in (3, 4, 5, 6)], "columns": 2}
+    wanted: dict[str, Any] = {"model": RUN, "seeds": "3-6", "columns": 2}
+    of_seeds = visitor.get("/api/gallery/sheet", params=wanted)
+    assert of_seeds.headers["content-type"] == "image/webp"
+    assert of_seeds.content == visitor.post("/api/gallery/sheet", json=plain).content
+    for kind in ("hot", ""):
+        wrong = {"model": RUN, "points": [{"seed": 3, "classes": {"kind": kind}}]}
+        assert visitor.post("/api/gallery/sheet", json=wrong).status_code in (400, 422)
+    for query in ("seeds=x", "seeds=0-999999999", "seeds=5-1", "columns=0"):
         assert visitor.get(f"/api/gallery/sheet?model={RUN}&{query}").status_code in (400, 422)
 
 
@@ -667,8 +661,9 @@ def test_models_of_several_proportions(visitor: TestClient, world: Studio) -> No
         answer = visitor.post("/api/gallery/picture", json={**body, "aspect": aspect})
         assert _pixels(answer.content).shape == size
     expected = impasto.sample(folder, [3], aspect="1:1", device="cpu")[0]
-    query = "model=models/several&seeds=3&format=png&aspect=1:1"
-    assert (_pixels(visitor.get(f"/api/gallery/sheet?{query}").content) == expected).all()
+    query = {"model": "models/several", "point": '{"seed": 3}', "format": "png", "aspect": "1:1"}
+    answer = visitor.get("/api/gallery/picture", params=query)
+    assert (_pixels(answer.content) == expected).all()
     walk = {"model": "models/several", "points": [{"seed": 1}], "aspect": "1:1"}
     accepted(_post(visitor, "gallery/walk", **walk))
     canvas = {**walk, "width": 64, "height": 64}
@@ -940,8 +935,9 @@ def test_walks(visitor: TestClient, world: Studio) -> None:
 
 def test_directions(visitor: TestClient, world: Studio) -> None:
     assert not _get(visitor, "gallery/directions", model=RUN)["found"]
-    job = _post(visitor, "gallery/directions", model=RUN, samples=64, components=1)
-    finish(world, job)
+    job = _post(visitor, "gallery/directions", model=RUN)
+    few = ["--samples=64", "--components=1"]
+    finish(world, {**job, "arguments": ["directions", *few, *job["arguments"][1:]]})
     found = _get(visitor, "gallery/directions", model=RUN)
     names = [each["name"] for each in found["directions"]]
     assert "warmth" in names
@@ -1010,7 +1006,7 @@ def test_canvases_and_own_pictures(visitor: TestClient, world: Studio) -> None:
     made = visitor.get(f"/api/jobs/{job['id']}/files/canvas.png")
     assert _pixels(made.content).shape == (64, 130, 3)
     paths = ["cold/000.png", "warm/001.png"]
-    body: dict[str, Any] = {"model": RUN, "upload": "paintings", "paths": paths, "steps": 2}
+    body: dict[str, Any] = {"model": RUN, "upload": "paintings", "paths": paths}
     job = _post(visitor, "gallery/invert", **body)
     accepted(job)
     assert "points" in _error(visitor, f"gallery/inverted/{job['id']}", status=404)
@@ -1033,9 +1029,6 @@ def test_jobs_are_commands_that_there_are(visitor: TestClient) -> None:
         "recipe": "flagship_32",
         "settings": {"training.batch": 8, "labels": ["kind"]},
         "labels": ["kind"],
-        "only": "kind = 'warm'",
-        "images": 5000,
-        "seed": 3,
         "start_from": RUN,
         "device": "cpu",
     }
@@ -1045,14 +1038,14 @@ def test_jobs_are_commands_that_there_are(visitor: TestClient) -> None:
         ("train", {"collection": "masters", "time": "30m"}),
         ("runs/00000-small/resume", {"images": 128}),
         ("runs/00000-small/resume", {}),
-        ("evaluate", {"model": f"{RUN}/best", "pictures": 100, "features": "lite0"}),
-        ("evaluate", {"model": RUN, "per_class": 10, "all_checkpoints": True}),
+        ("evaluate", {"model": f"{RUN}/best", "pictures": 100}),
+        ("evaluate", {"model": RUN, "pictures": 100, "all_checkpoints": True}),
         ("compare", {"runs": ["00000-small"] * 2, "collection": "labelled", "pictures": 99}),
         ("share/export", {"model": RUN, "form": "html", "name": "page", "half": True}),
-        ("share/export", {"model": RUN, "form": "folder", "name": "f", "discriminator": True}),
+        ("share/export", {"model": RUN, "form": "folder", "name": "f"}),
         ("share/export", {"model": RUN, "form": "space", "name": "s", "licence": "mit"}),
-        ("gallery/walk", {"model": RUN, "points": [{"seed": 1}], "even": True, "scale": 2}),
-        ("gallery/directions", {"model": RUN, "differences": ["kind=cold,warm"], "columns": ["x"]}),
+        ("gallery/walk", {"model": RUN, "points": [{"seed": 1}], "loop": True}),
+        ("gallery/directions", {"model": RUN}),
     ]
     for path, body in wanted:
         if "best" in str(body.get("model")):

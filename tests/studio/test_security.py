@@ -145,8 +145,8 @@ def test_errors_are_one_line_and_no_traceback(
     answer = client.post("/api/train", content=b"{", headers={"content-type": "application/json"})
     assert answer.status_code == 422
     _lines(answer)
-    answer = client.post("/api/train", json={"collection": "masters", "images": "many"})
-    assert _lines(answer).startswith("images: ")
+    answer = client.post("/api/train", json={"collection": "masters", "labels": "many"})
+    assert _lines(answer).startswith("labels: ")
     monkeypatch.setattr(Places, "run", lambda *_: 1 / 0)
     answer = client.get("/api/runs/x")
     assert answer.status_code == 500
@@ -161,7 +161,7 @@ def test_letters_that_are_no_unicode(client: TestClient, places: Places) -> None
     for path, body in (
         ("collections/masters/forget", b'{"pictures": ["\\ud800"]}'),
         ("uploads", b'{"name": "\\ud800"}'),
-        ("train", b'{"collection": "masters", "recipe": "first_look", "only": "\\udfff"}'),
+        ("train", b'{"collection": "masters", "recipe": "first_look", "time": "\\udfff"}'),
         ("pack", b'{"name": "x", "like": "\\ud800"}'),
     ):
         answer = client.post(f"/api/{path}", content=body, headers=headers)

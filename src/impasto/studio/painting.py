@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,20 +55,18 @@ class How(BaseModel):
     model_config = ConfigDict(extra="forbid")
     model: str = Field(min_length=1, max_length=500)
     """Its name, as in the list of models."""
-    steps: Annotated[int, Field(ge=1, le=200)] | None = None
-    """For flow models, as are `sampler` and `guidance`: number of sampling steps."""
-    sampler: Literal["heun", "euler"] | None = None
     guidance: Number | None = None
+    """For flow models."""
     aspect: Aspect = None
 
     def settings(self) -> StepSettings:
         from impasto.sampling.step_settings import StepSettings
 
-        return StepSettings(self.steps, self.sampler, self.guidance, aspect=self.aspect)
+        return StepSettings(guidance=self.guidance, aspect=self.aspect)
 
     def arguments(self) -> list[str]:
-        """The settings as options of a command, such as `--steps=8`."""
-        names = ("steps", "sampler", "guidance", "aspect")
+        """The settings as options of a command, such as `--guidance=2`."""
+        names = ("guidance", "aspect")
         given = {name: getattr(self, name) for name in names}
         return [f"--{name}={value}" for name, value in given.items() if value is not None]
 

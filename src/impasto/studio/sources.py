@@ -205,13 +205,13 @@ def _check_room(root: Path) -> None:
         raise ImpastoError("the disk is nearly full; free some room and upload again")
 
 
-def listed(root: Path, name: str, labels: tuple[str, ...] | None = None) -> Listing:
+def listed(root: Path, name: str) -> Listing:
     """What packing would find in an upload.
 
     Raises:
         ImpastoError: no reader knows it.
     """
-    return read_source(source_of(root, name), labels)
+    return read_source(source_of(root, name), None)
 
 
 def made_of(collection: Path) -> dict[str, Any]:
@@ -298,7 +298,7 @@ def _pixels_of(picture: Path | Content, how: Fitting) -> np.ndarray:
 
 
 def previews(
-    listing: Listing, count: int, resolution: Resolution
+    listing: Listing, count: int, resolution: int
 ) -> list[tuple[str, dict[str, np.ndarray]]]:
     """Some pictures of a source, evenly over it, fitted in each way. Those that cannot be used are left
     out.
@@ -306,7 +306,7 @@ def previews(
     Args:
         listing: of the source.
         count: how many pictures.
-        resolution: of the fitted pictures.
+        resolution: of the fitted pictures, the side of squares.
 
     Returns:
         For each picture its name, and uint8 [H, W, 3] by the name of the fit.
@@ -333,19 +333,18 @@ def _evenly(listing: Listing, count: int) -> list[int]:
     return [*map(int, np.unique(every))]
 
 
-def _fittings(listing: Listing, resolution: Resolution) -> dict[str, Fitting]:
+def _fittings(listing: Listing, resolution: int) -> dict[str, Fitting]:
     """What each fit does. `aspect` is there if it has sizes for this resolution."""
     found = {
         fit: PackOptions(resolution=resolution, fit=fit, max_upscale=MOST_UPSCALE).fitting()
         for fit in FITS
     }
-    if isinstance(resolution, int):
-        with contextlib.suppress(ImpastoError):
-            places = _evenly(listing, _MEASURED)
-            sizes = measured_pictures(listing, places, PackOptions(max_seconds=_SECONDS))
-            if len(sizes):
-                buckets = chosen_buckets(sizes, resolution)
-                found[ASPECT] = replace(found["crop"], fit=ASPECT, resolutions=buckets)
+    with contextlib.suppress(ImpastoError):
+        places = _evenly(listing, _MEASURED)
+        sizes = measured_pictures(listing, places, PackOptions(max_seconds=_SECONDS))
+        if len(sizes):
+            buckets = chosen_buckets(sizes, resolution)
+            found[ASPECT] = replace(found["crop"], fit=ASPECT, resolutions=buckets)
     return found
 
 

@@ -28,7 +28,7 @@ from impasto.studio.painting import (
     labels_of,
     points_of,
 )
-from impasto.studio.pictures import Format, answer, encoded
+from impasto.studio.pictures import answer, encoded
 from impasto.studio.places import MissingError, existing
 from impasto.studio.routes.gallery import Points
 from impasto.studio.routes.models import ModelName
@@ -44,13 +44,10 @@ SomePoints = Annotated[list[PointIn], Field(min_length=1, max_length=64)]
 
 
 class Mix(How):
-    """Coarse levels of some points with fine levels of others."""
+    """Coarse levels of some points with fine levels of others, half of the levels each."""
 
     coarse: Annotated[list[PointIn], Field(min_length=1, max_length=12)]
     fine: Annotated[list[PointIn], Field(min_length=1, max_length=12)]
-    at: int | None = Field(default=None, ge=1, le=1024)
-    """The first level that is fine; None: half of them."""
-    format: Format = "webp"
 
 
 class Walk(How):
@@ -60,17 +57,12 @@ class Walk(How):
     seconds: float = Field(default=12, gt=0, le=3600)
     fps: int = Field(default=30, ge=1, le=60)
     loop: bool = False
-    straight: bool = False
-    easing: bool = False
 
 
 class WalkJob(Walk):
     """A walk as a video."""
 
     format: Literal["mp4", "gif", "webp"] = "mp4"
-    even: bool = False
-    """At an even pace, measured by features."""
-    scale: int | None = Field(default=None, ge=1, le=16)
 
 
 class Canvas(How):
@@ -119,17 +111,9 @@ class Directions(BaseModel):
 
 
 class FindDirections(BaseModel):
-    """What to look for."""
+    """Where to look for directions."""
 
     model: Name
-    samples: int = Field(default=2048, ge=64, le=100_000)
-    components: int = Field(default=5, ge=0, le=64)
-    differences: list[Name] = Field(default_factory=list, max_length=50)
-    """Such as `style=Impressionism,Ukiyo-e`."""
-    columns: list[Name] = Field(default_factory=list, max_length=50)
-    """Of the collection, such as `year`."""
-    collection: Name | None = None
-    """The collection of the columns; None: that of the run."""
 
 
 class Invert(BaseModel):
@@ -142,13 +126,9 @@ class Invert(BaseModel):
         min_length=1, max_length=64
     )
     """Of the files in it."""
-    fit: Literal["crop", "squash", "pad"] = "crop"
-    steps: int = Field(default=250, ge=1, le=100_000)
-    levels: bool = False
-    """Whether each level of the generator gets a latent of its own."""
 
 
-@router.post("/mix", **gives("image/webp", "image/png"))
+@router.post("/mix", **gives("image/webp"))
 def mix(studio: TheStudio, what: Mix) -> Response:
     """A grid: the pictures of the coarse points at the left, of the fine ones above, mixed between."""
     from impasto.exploring.mixing import mix_of
@@ -160,8 +140,8 @@ def mix(studio: TheStudio, what: Mix) -> Response:
     with studio.models.painter(folder, what.settings(), None) as painter:
         rows = points_of(painter, folder, what.coarse)
         columns = points_of(painter, folder, what.fine)
-        images = mix_of(painter, rows, columns, what.at).grid(painter)
-    return answer(encoded(grid_picture(images, len(what.fine) + 1), what.format), what.format)
+        images = mix_of(painter, rows, columns).grid(painter)
+    return answer(encoded(grid_picture(images, len(what.fine) + 1), "webp"), "webp")
 
 
 @router.post("/more-like")
@@ -200,10 +180,8 @@ def preview(studio: TheStudio, what: Walk) -> Response:
     check_size(int(seconds * rate), studio.places.model_record(what.model).resolution)
     with studio.models.painter(folder, what.settings(), None) as painter:
         found = points_of(painter, folder, what.points)
-        style = Style(what.loop, not what.straight, what.easing)
-        film = film_of(
-            painter, WalkOptions(points=[found], style=style), seconds=seconds, rate=rate
-        )
+        options = WalkOptions(points=[found], style=Style(what.loop))
+        film = film_of(painter, options, seconds=seconds, rate=rate)
         with tempfile.TemporaryDirectory() as place:
             film.write(Path(place) / "walk.webp")
             content = (Path(place) / "walk.webp").read_bytes()
@@ -250,11 +228,8 @@ def _place(studio: Studio, model: str) -> Path:
 def walk(studio: TheStudio, what: WalkJob) -> Job:
     """A walk as a video, as a job."""
     options = [f"--seconds={what.seconds:g}", f"--fps={what.fps}"]
-    options += [
-        f"--{name}" for name in ("loop", "straight", "easing", "even") if getattr(what, name)
-    ]
-    if what.scale is not None:
-        options.append(f"--scale={what.scale}")
+    if what.loop:
+        options.append("--loop")
     title = f"Walk through {len(what.points)} pictures of {what.model}"
     return _add_with_points(
         studio, "walk", title, what, what.points, options, f"walk.{what.format}"
@@ -323,16 +298,9 @@ def directions(studio: TheStudio, model: ModelName) -> Directions:
 @router.post("/directions")
 def find_directions(studio: TheStudio, what: FindDirections) -> Job:
     """Look for directions, as a job; they are kept beside the model."""
-    options = [f"--samples={what.samples}", f"--components={what.components}"]
-    options += [f"--difference={each}" for each in what.differences]
-    options += [f"--column={each}" for each in what.columns]
-    if what.collection is not None:
-        options.append(f"--data={studio.places.collection(what.collection)}")
     place = str(_place(studio, what.model))
     title = f"Directions of {what.model}"
-    return studio.jobs.add(
-        "directions", title, ["directions", *options, "--", place], about=what.model
-    )
+    return studio.jobs.add("directions", title, ["directions", "--", place], about=what.model)
 
 
 @router.post("/invert")
@@ -342,7 +310,7 @@ def invert(studio: TheStudio, what: Invert) -> Job:
     upload = existing(studio.places.uploads, what.upload, what="upload")
     found = [existing(upload, *path.split("/"), what="picture") for path in what.paths]
     resolution = studio.places.model_record(what.model).resolution
-    fitting = PackOptions(resolution=resolution, fit=what.fit, max_upscale=MOST_UPSCALE)
+    fitting = PackOptions(resolution=resolution, max_upscale=MOST_UPSCALE)
     with studio.models.turn():
         for path, reason in zip(found, reasons(found, fitting), strict=True):
             if reason:
@@ -353,14 +321,11 @@ def invert(studio: TheStudio, what: Invert) -> Job:
         copy = folder / "pictures" / path.relative_to(upload)
         copy.parent.mkdir(parents=True, exist_ok=True)
         files.append(str(shutil.copyfile(path, copy)))
-    options = [f"--fit={what.fit}", f"--steps={what.steps}", f"--out={folder / POINTS_FILE}"]
-    if what.levels:
-        options.append("--levels")
     place = str(_place(studio, what.model))
     return studio.jobs.add(
         "invert",
         f"Find {counted(len(files), 'picture')} in {what.model}",
-        ["invert", *options, "--", place, *files],
+        ["invert", f"--out={folder / POINTS_FILE}", "--", place, *files],
         folder=folder,
         about=what.model,
         files=["points.png", POINTS_FILE],

@@ -1,7 +1,6 @@
 """The gallery: sheets and single pictures, favourites, variations."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -116,21 +115,13 @@ def _grid(images: np.ndarray, columns: int | None) -> Any:
     return grid_picture(images, columns)
 
 
-@router.get("/sheet", **gives("image/webp", "image/png"))
+@router.get("/sheet", **gives("image/webp"))
 def sheet_of_seeds(
     studio: TheStudio,
     gone: Gone,
     model: ModelName,
     seeds: Annotated[str, Query(max_length=2000, description="Such as 0-15 or 1,5,9.")] = "0-15",
-    classes: Annotated[
-        list[str] | None, Query(alias="class", max_length=20, description="FIELD=CLASS")
-    ] = None,
-    truncation: Annotated[float | None, Query(gt=0, le=100, allow_inf_nan=False)] = None,
-    guidance: Annotated[float | None, Query(ge=-100, le=100, allow_inf_nan=False)] = None,
-    steps: Annotated[int | None, Query(ge=1, le=200)] = None,
-    aspect: Aspect = None,
     columns: Annotated[int | None, Query(ge=1, le=MOST_POINTS)] = None,
-    format: Format = "webp",
 ) -> Response:
     """The pictures of seeds in rows, without gaps."""
     from impasto.sampling.seeds import parse_seeds
@@ -138,24 +129,9 @@ def sheet_of_seeds(
     ends = [part.partition("-") for part in seeds.split(",")]
     if sum(_length(first, last) for first, _, last in ends) > MOST_POINTS:
         raise ImpastoError(f"at most {MOST_POINTS} seeds are painted at once")
-    chosen = dict(text.partition("=")[::2] for text in classes or ())
-    with _in_words("class"):
-        wanted = [
-            PointIn(seed=seed, classes=dict(chosen), truncation=truncation)
-            for seed in parse_seeds(seeds)
-        ]
-    how = How(model=model, guidance=guidance, steps=steps, aspect=aspect)
-    images, _ = _painted(studio, gone, how, wanted)
-    return answer(encoded(_grid(images, columns), format), format, cached=_stays(model))
-
-
-@contextmanager
-def _in_words(what: str) -> Iterator[None]:
-    """Errors in a part of the address, in one line."""
-    try:
-        yield
-    except ValidationError as error:
-        raise ImpastoError(f"{what}: {in_words(error.errors()[0])}") from error
+    wanted = [PointIn(seed=seed) for seed in parse_seeds(seeds)]
+    images, _ = _painted(studio, gone, How(model=model), wanted)
+    return answer(encoded(_grid(images, columns), "webp"), "webp", cached=_stays(model))
 
 
 def _length(first: str, last: str) -> int:
@@ -184,16 +160,17 @@ def picture(
     model: ModelName,
     point: Annotated[str, Query(max_length=200_000, description="A point, as JSON.")],
     guidance: Annotated[float | None, Query(ge=-100, le=100, allow_inf_nan=False)] = None,
-    steps: Annotated[int | None, Query(ge=1, le=200)] = None,
     aspect: Aspect = None,
     format: Format = "webp",
     enlarge: Enlarge = 1,
     download: bool = False,
 ) -> Response:
     """One picture. A PNG carries its point, so that it can be painted again."""
-    with _in_words("point"):
+    try:
         wanted = PointIn.model_validate_json(point)
-    how = How(model=model, guidance=guidance, steps=steps, aspect=aspect)
+    except ValidationError as error:
+        raise ImpastoError(f"point: {in_words(error.errors()[0])}") from error
+    how = How(model=model, guidance=guidance, aspect=aspect)
     images, texts = _painted(studio, gone, how, [wanted], enlarge)
     name = f"{wanted.favourite or 'picture'}"
     if wanted.seed is not None:

@@ -44,9 +44,9 @@ def log(studio: TheStudio, job: str) -> PlainTextResponse:
 
 
 @router.post("/jobs/{job}/stop")
-def stop(studio: TheStudio, job: str, at_once: Annotated[bool, Query()] = False) -> Job:
-    """Stop it as Ctrl-C does: a training saves a checkpoint first. With `at_once`, end it as it is."""
-    return studio.jobs.stop(job, at_once=at_once)
+def stop(studio: TheStudio, job: str) -> Job:
+    """Stop it as Ctrl-C does: a training saves a checkpoint first."""
+    return studio.jobs.stop(job)
 
 
 @router.delete("/jobs/{job}")

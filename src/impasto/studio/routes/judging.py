@@ -1,6 +1,5 @@
 """Judging: evaluations, reports, comparisons, the closest training pictures."""
 
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -13,9 +12,8 @@ from impasto.resolution import times
 from impasto.studio.answers import gives
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
-from impasto.studio.painting import Aspect, How, Name, PointIn, painted
+from impasto.studio.painting import How, Name, PointIn, painted
 from impasto.studio.places import MissingError, confined, existing, inside
-from impasto.studio.routes.runs import Stage, stage_folder
 from impasto.studio.scores import ScoreTable, score_table
 from impasto.studio.security import DOCUMENT_POLICY
 
@@ -23,7 +21,6 @@ router = APIRouter(tags=["judging"])
 _SHOWN = (".png", ".csv", ".txt", ".md", ".json")
 MOST_TRAINING = 20_000
 """Training pictures among which the nearest are looked for; of more, a fixed choice."""
-FEATURES = r"^(lite0|inception|dinov2|clip)(,(lite0|inception|dinov2|clip))*$"
 
 
 class Evaluate(BaseModel):
@@ -32,9 +29,6 @@ class Evaluate(BaseModel):
     model: Name
     """Of a run: `runs/RUN`, `runs/RUN/best` or one of its checkpoints."""
     pictures: int | None = Field(default=None, ge=2, le=10**7)
-    per_class: int | None = Field(default=None, ge=0, le=10**6)
-    features: str | None = Field(default=None, pattern=FEATURES)
-    aspect: Aspect = None
     all_checkpoints: bool = False
 
 
@@ -79,9 +73,8 @@ def evaluate(studio: TheStudio, what: Evaluate) -> Job:
     if not what.model.startswith("runs/"):
         raise ImpastoError("runs are evaluated, with their collection; this model is not of a run")
     arguments = ["evaluate"]
-    given = {"pictures": what.pictures, "per-class": what.per_class, "features": what.features}
-    given["aspect"] = what.aspect
-    arguments += [f"--{name}={value}" for name, value in given.items() if value is not None]
+    if what.pictures is not None:
+        arguments.append(f"--pictures={what.pictures}")
     if what.all_checkpoints:
         arguments.append("--checkpoints=all")
     place = str(studio.places.model(what.model))
@@ -98,30 +91,26 @@ def make_report(studio: TheStudio, run: str) -> Job:
 
 
 @router.get("/runs/{run}/report", **gives("text/html"))
-def report(studio: TheStudio, run: str, stage: Stage = "") -> FileResponse:
-    """A run's report, for a frame; its links lead nowhere there."""
-    return document(stage_folder(studio, run, stage), "report.html")
-
-
-def document(folder: Path, name: str) -> FileResponse:
-    """A whole document, whose own scripts run in an origin of their own."""
-    path = confined(folder, name)
+def report(studio: TheStudio, run: str) -> FileResponse:
+    """A run's report, for a frame; its links lead nowhere there. Its own scripts run in an origin of
+    their own."""
+    path = confined(studio.places.run(run), "report.html")
     if not path.is_file():
-        raise MissingError(f"there is no {name} yet")
+        raise MissingError("there is no report.html yet")
     headers = {"content-security-policy": DOCUMENT_POLICY}
     return FileResponse(path, media_type="text/html", headers=headers)
 
 
 @router.get("/runs/{run}/scores")
-def scores(studio: TheStudio, run: str, stage: Stage = "") -> ScoreTable:
+def scores(studio: TheStudio, run: str) -> ScoreTable:
     """The scores of its evaluations, the newest first, and what each score means."""
-    return score_table(stage_folder(studio, run, stage))
+    return score_table(studio.places.run(run))
 
 
 @router.get("/runs/{run}/evaluation")
-def evaluation_files(studio: TheStudio, run: str, stage: Stage = "") -> list[str]:
+def evaluation_files(studio: TheStudio, run: str) -> list[str]:
     """The paths of what evaluations left beside a run: tables and sheets of closest pairs."""
-    folder = stage_folder(studio, run, stage) / "evaluation"
+    folder = studio.places.run(run) / "evaluation"
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return sorted(name for name in found if name.endswith(_SHOWN))
 
@@ -131,10 +120,9 @@ def evaluation_file(
     studio: TheStudio,
     run: str,
     path: Annotated[str, Query(min_length=1, max_length=1000)],
-    stage: Stage = "",
 ) -> FileResponse:
     """One of these files."""
-    folder = confined(stage_folder(studio, run, stage), "evaluation")
+    folder = confined(studio.places.run(run), "evaluation")
     found = existing(folder, *path.split("/"), what="file")
     if not found.is_file() or found.suffix not in _SHOWN:
         raise MissingError("there is no such file")

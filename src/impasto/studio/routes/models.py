@@ -39,7 +39,7 @@ class ModelSummary(BaseModel):
     aspects: list[str]
     """Width x height of each size that it makes, if it makes several; one of them is an `aspect`."""
     in_steps: bool
-    """Whether it makes a picture in steps, and so takes `steps`, `sampler` and `guidance`."""
+    """Whether it makes a picture in steps, and so takes `guidance`."""
 
 
 class Models(BaseModel):

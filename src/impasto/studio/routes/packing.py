@@ -12,7 +12,6 @@ from impasto.api.collections import pack_options
 from impasto.collection import Collection
 from impasto.decoding.fit import FITS, said_of
 from impasto.errors import ImpastoError
-from impasto.resolution import Resolution, parse_resolution, resolution_of, width_and_height
 from impasto.sources.class_names import Merge
 from impasto.studio import sources
 from impasto.studio.context import Studio, TheStudio
@@ -31,9 +30,6 @@ from impasto.studio.sources import Checked, Upload
 
 router = APIRouter(tags=["uploads and packing"])
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-_RECTANGLE = r"^[1-9]\d{0,3}x[1-9]\d{0,3}$"
-Rectangle = Annotated[str, Field(pattern=_RECTANGLE)]
-"""Width x height, such as 192x256."""
 Short = Annotated[str, Field(min_length=1, max_length=1000)]
 MOST_PREVIEWS = 12
 
@@ -91,16 +87,12 @@ class Pack(BaseModel):
     """A collection to take the pictures and the options of; one of the two."""
     again: bool = False
     """Whether to replace the collection `like`, whose name is also given as `name`."""
-    resolution: list[Annotated[int, Field(ge=4, le=4096)] | Rectangle] | None = Field(
+    resolution: list[Annotated[int, Field(ge=4, le=4096)]] | None = Field(
         default=None, min_length=1, max_length=8
     )
     labels: list[Name] | None = Field(default=None, max_length=20)
     fit: Literal["crop", "squash", "pad", "tiles", "aspect"] | None = None
     duplicates: Literal["none", "exact", "near", "features"] | None = None
-    heldout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    min_class: Annotated[int, Field(ge=1, le=10**9)] | None = None
-    where: Short | None = None
-    background: Annotated[str, Field(max_length=40)] | None = None
     merge: list[MergeClasses] = Field(default_factory=list, max_length=1000)
     keep: list[Short] = Field(default_factory=list, max_length=1000)
     """Paths in the source of pictures to pack although they are copies."""
@@ -154,13 +146,9 @@ def remove(studio: TheStudio, upload: str) -> dict[str, bool]:
 
 
 @router.get("/uploads/{upload}")
-def found(
-    studio: TheStudio,
-    upload: str,
-    labels: Annotated[list[str] | None, Query(max_length=20)] = None,
-) -> Found:
+def found(studio: TheStudio, upload: str) -> Found:
     """What packing would find in it, without decoding."""
-    listing = sources.listed(studio.places.uploads, upload, tuple(labels) if labels else None)
+    listing = sources.listed(studio.places.uploads, upload)
     left_out = listing.left_out + sources.beside(studio.places.uploads, upload, listing)
     classes: dict[str, dict[str, int]] = {}
     for column, name in enumerate(listing.fields):
@@ -198,15 +186,13 @@ def preview(
     upload: str,
     count: Annotated[int, Query(ge=1, le=MOST_PREVIEWS)] = 6,
     side: Annotated[int, Query(ge=16, le=512)] = 128,
-    size: Annotated[str | None, Query(pattern=_RECTANGLE)] = None,
 ) -> Previews:
     """Some of its pictures, fitted in each way that packing knows; of tiles, the first. They are
-    squares, or with a `size` such as 192x256 of its proportions, whose longer side is `side`. With
-    `aspect` they have the proportions that are chosen for all of them; it needs a `side` that is a
-    multiple of 16, and no `size`."""
+    squares of `side` pixels. With `aspect` they have the proportions that are chosen for all of them;
+    it needs a `side` that is a multiple of 16."""
     listing = sources.listed(studio.places.uploads, upload)
     with studio.models.turn():
-        made = sources.previews(listing, count, _previewed(side, size))
+        made = sources.previews(listing, count, side)
     pictures = [
         Preview(
             path=path, squares={fit: _address(encoded(p, "webp")) for fit, p in squares.items()}
@@ -215,17 +201,6 @@ def preview(
     ]
     names = pictures[0].squares if pictures else FITS
     return Previews(fits={name: said_of(name, side) for name in names}, pictures=pictures)
-
-
-def _previewed(side: int, size: str | None) -> Resolution:
-    if size is None:
-        return side
-    try:
-        width, height = width_and_height(parse_resolution(size))
-        longer = max(width, height)
-        return resolution_of(round(side * width / longer), round(side * height / longer))
-    except (ValueError, ZeroDivisionError):
-        raise ImpastoError(f"a size is width x height, such as 192x256, not '{size}'") from None
 
 
 def _address(content: bytes) -> str:
@@ -310,9 +285,8 @@ def _source(studio: Studio, what: Pack) -> tuple[str, dict[str, Any]]:
 
 
 def _options(what: Pack) -> dict[str, Any]:
-    names = ("fit", "duplicates", "heldout", "min_class", "where", "background")
-    given = {name: getattr(what, name) for name in names}
-    options = {name: value for name, value in given.items() if value is not None}
+    given = {"fit": what.fit, "duplicates": what.duplicates}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if what.resolution is not None:
         options["resolution"] = ",".join(map(str, what.resolution))
     if what.labels is not None:

@@ -12,7 +12,7 @@ from impasto.resolution import recorded
 from impasto.sampling.records import ModelRecord
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
-from impasto.studio.painting import How, Name
+from impasto.studio.painting import Name
 from impasto.studio.places import confined, new_name, new_own_name
 from impasto.studio.routes.models import ModelName
 
@@ -39,9 +39,10 @@ class Card(BaseModel):
     """The card of `hub`, as Markdown with YAML before it."""
 
 
-class Export(How):
+class Export(BaseModel):
     """A model in a form for others."""
 
+    model: str = Field(min_length=1, max_length=500)
     form: Literal["folder", "onnx", "html", "hub", "space"]
     """A model folder; an ONNX file; a page; a folder for the Hugging Face hub with a card; one for a
     Space with an app. Folders become models of the studio."""
@@ -49,8 +50,6 @@ class Export(How):
     """Of the folder or file."""
     half: bool = False
     """Weights in float16, for `onnx` and `html`."""
-    discriminator: bool = False
-    """Also the discriminator, for `folder` and `hub`."""
     licence: Licence = None
     """Of the model, for `hub` and `space`."""
 
@@ -90,8 +89,9 @@ def export(studio: TheStudio, what: Export) -> Job:
     """Export a model, as a job: a folder among the models of the studio, or a file to download."""
     studio.places.model_folder(what.model)
     place = str(studio.places.model(what.model))
-    arguments = ["export", f"--as={what.form}", *what.arguments()]
-    arguments += [f"--{option}" for option in ("half", "discriminator") if getattr(what, option)]
+    arguments = ["export", f"--as={what.form}"]
+    if what.half:
+        arguments.append("--half")
     if what.licence is not None:
         arguments.append(f"--licence={what.licence}")
     if what.form in ("folder", "hub", "space"):

@@ -51,11 +51,8 @@ class Training(BaseModel):
     """Changes by dotted names, such as `{"training.batch": 16}`."""
     labels: list[Name] | None = Field(default=None, max_length=20)
     """Label fields."""
-    only: str | None = Field(default=None, max_length=2000)
-    images: int | None = Field(default=None, gt=0, le=10**12)
     time: str | None = Field(default=None, max_length=40)
     """How long, such as `30m`, `2h` or `overnight`."""
-    seed: int | None = Field(default=None, ge=0, lt=2**32)
     start_from: Name | None = None
     """A model's name, as in the list of models; or `auto`: the nearest of the package, if it is near
     enough."""
@@ -140,9 +137,10 @@ def check(studio: TheStudio, what: Training) -> Checked:
         parse_time(what.time)
         what = what.model_copy(update={"settings": without_unset_lengths(what.settings)})
         lengths = sorted(what.settings.keys() & set(LENGTHS))
-        if what.images is not None or lengths:
-            other = lengths[0] if lengths else "images"
-            raise ImpastoError(f"How long is chosen, and {other} says it too: give one of them")
+        if lengths:
+            raise ImpastoError(
+                f"How long is chosen, and {lengths[0]} says it too: give one of them"
+            )
     try:
         _, collection = _chosen(studio, what)
     except ImpastoError as error:
@@ -163,10 +161,7 @@ def _chosen(studio: Studio, what: Training) -> tuple[RunConfig, Collection]:
         studio.places.collection(what.collection),
         what.settings,
         labels=what.labels,
-        images=None if what.images is None else str(what.images),
-        seed=what.seed,
         start_from=None if model is None else studio.places.model_folder(model),
-        only=what.only,
     )
     return resolve(choice.config, choice.collection), choice.collection
 
@@ -208,8 +203,7 @@ def _arguments(studio: Studio, what: Training) -> list[str]:
     elif what.start_from is not None:
         studio.places.model_folder(what.start_from)
         arguments.append(f"--from={studio.places.model(what.start_from)}")
-    options = ("only", "images", "time", "seed", "device")
-    given = {name: getattr(what, name) for name in options}
+    given = {"time": what.time, "device": what.device}
     return [*arguments, *(f"--{name}={each}" for name, each in given.items() if each is not None)]
 
 
