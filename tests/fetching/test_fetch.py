@@ -770,7 +770,7 @@ def test_a_thread_goes_on_where_another_took_the_last_row(monkeypatch: pytest.Mo
     settled: list[table_module.WantedPicture] = []
     fetching = object.__new__(table_module._Fetch)
     fetching._politeness = Politeness()
-    monkeypatch.setattr(fetching, "_settle", settled.append)
+    monkeypatch.setattr(fetching, "_fetch_row", settled.append)
     fetching._work(deque([Raced(), deque([a, b]), deque([c])]))
     assert settled == [a, b, c]
 
@@ -851,9 +851,21 @@ def test_backoff_doubles_with_a_jitter_and_has_an_end() -> None:
         raise FetchError("no", again=True)
 
     with pytest.raises(FetchError) as caught:
-        polite.persist("http://a/", attempt)
+        polite.with_retries("http://a/", attempt)
     assert caught.value.tries == 10
     assert fake.sleeps == [0.5, 1.5, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+
+
+def test_any_number_of_retries() -> None:
+    fake = FakeTime()
+    polite = Politeness(0, 1100, fake.sleep, fake.clock)
+
+    def attempt() -> None:
+        raise FetchError("no", again=True, after=0)
+
+    with pytest.raises(FetchError) as caught:
+        polite.with_retries("http://a/", attempt)
+    assert caught.value.tries == 1101
 
 
 def test_a_host_that_only_fails_is_left_alone(
@@ -1223,6 +1235,16 @@ def test_another_file_of_that_name_is_not_overwritten(nasty: Nasty, tmp_path: Pa
     assert nasty.paths() == []
 
 
+@pytest.mark.parametrize("files", [["x"], {"x": 1}, None])
+def test_somebody_elses_record_is_left_alone(nasty: Nasty, tmp_path: Path, files: object) -> None:
+    record = tmp_path / "fetched.json"
+    record.write_text(json.dumps({"files": files}))
+    (tmp_path / "x").write_bytes(BODY)
+    with pytest.raises(ImpastoError, match="was not written by impasto fetch; choose another"):
+        fetch_file(nasty.on("/x", content(BODY)), tmp_path)
+    assert json.loads(record.read_text()) == {"files": files}
+
+
 def test_a_page_in_place_of_a_file(nasty: Nasty, tmp_path: Path) -> None:
     page = content(b"<!doctype html><title>Log in</title>", Content_Type="application/zip")
     with pytest.raises(ImpastoError, match="a web page"):
@@ -1568,6 +1590,8 @@ def test_what_fails_at_once_leaves_no_empty_folder(nasty: Nasty, tmp_path: Path)
         (("urls.csv", "--max-mb", "nan"), "--max-mb cannot be nan"),
         (("urls.csv", "--only", "*"), "--only chooses files of a repository"),
         (("urls.csv", "--sha256", "0"), "--sha256 is for one file by its address"),
+        (("urls.csv", "--pages", "2"), "--pages is for listings of WikiArt"),
+        (("hf:datasets/a/b", "--max-mb", "5"), "--max-mb is not for files of a repository"),
     ],
 )
 def test_wrong_commands_are_one_line(

@@ -44,10 +44,10 @@ class FetchError(Exception):
 
     Attributes:
         again: whether to try again.
-        after: seconds to wait before, if the server names them.
+        after: seconds to wait before the next try, if the server names them.
         host: whether the whole host fails, not this address only.
         status: the HTTP status, if there was a response.
-        gained: whether enough arrived and was kept to count as progress.
+        gained: whether the attempt made progress: enough bytes arrived and were kept.
         tries: the number of attempts.
     """
 
@@ -170,17 +170,21 @@ class Answer:
         return int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
 
     def check(self) -> None:
-        """Raise an error unless the status is 200 or 206.
+        """Check that the status is 200 or 206.
 
         Raises:
-            FetchError: the status is another.
+            FetchError: it is not.
         """
         if self.status in (200, 206):
             return
         raise refusal(self.status, self.headers.get("Retry-After"))
 
     def pieces(self, most: int | None = None, decode: bool = True) -> Iterator[bytes]:
-        """The body in pieces; with `decode`, its Content-Encoding is decompressed.
+        """The body in pieces of at most 128 KB.
+
+        Args:
+            most: size limit of the body in bytes; None: no limit.
+            decode: decompress the Content-Encoding gzip or deflate.
 
         Raises:
             FetchError: the connection broke, the body is too slow, of another length than declared,
@@ -261,7 +265,8 @@ class Client:
 
     @contextlib.contextmanager
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
-        """Request `url`, follow redirects, and give the response; it is closed on leaving.
+        """Request `url`, follow redirects, and yield the response, which is closed at the end of the
+        block.
 
         Raises:
             FetchError: no response, or redirects in a circle or to other schemes than http and
@@ -286,11 +291,12 @@ class Client:
             finally:
                 response.close()
 
-    def text(self, url: str, most: int) -> tuple[Answer, bytes]:
+    def read(self, url: str, most: int) -> tuple[Answer, bytes]:
         """The response to `url` and its whole body of at most `most` bytes.
 
         Raises:
-            FetchError: the status is not 200.
+            FetchError: no response, a status other than 200 and 206, or a body that is incomplete or
+                larger.
         """
         with self.get(url) as answer:
             answer.check()
@@ -313,12 +319,12 @@ class Client:
     def _manager(self, url: str) -> urllib3.PoolManager:
         proxy = proxy_for(url)
         if proxy not in self._managers:
-            self._managers[proxy] = _made(proxy)
+            self._managers[proxy] = _pool_manager(proxy)
         return self._managers[proxy]
 
 
-def _made(proxy: str) -> urllib3.PoolManager:
-    """A connection pool manager, through a proxy or none.
+def _pool_manager(proxy: str) -> urllib3.PoolManager:
+    """A connection pool manager; with an empty `proxy` connections are direct.
 
     Raises:
         ImpastoError: the proxy's kind is not supported.
@@ -339,10 +345,14 @@ def _joined(url: str, to: str) -> str:
 
 
 def check_scheme(url: str, what: str = "") -> None:
-    """Refuse addresses that are not http or https.
+    """Check that an address is http or https.
+
+    Args:
+        url: the address.
+        what: put before the reason in the error.
 
     Raises:
-        FetchError: with `what` before the reason.
+        FetchError: it is not.
     """
     try:
         parts = urllib.parse.urlsplit(url)
@@ -354,14 +364,18 @@ def check_scheme(url: str, what: str = "") -> None:
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of an address, such as `https://huggingface.co:443`."""
+    """Scheme, host and port of an address, such as `https://huggingface.co:443`.
+
+    Raises:
+        ValueError: the address or its port is invalid.
+    """
     parts = urllib.parse.urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
 
 
 def switched_off(*switches: str) -> str | None:
-    """The first environment variable that switches the network off, if any."""
+    """The first of these environment variables that is set to 1, on, yes or true; None if none is."""
     yes = ("1", "on", "yes", "true")
     return next((name for name in switches if os.environ.get(name, "").lower() in yes), None)
 

@@ -5,9 +5,13 @@ from pathlib import Path
 
 
 def is_whole(path: Path, suffix: str) -> bool:
-    """Whether a picture has its end marker (JPEG, PNG and WebP).
+    """Whether a JPEG or PNG has its end marker, and a WebP the length in its header.
 
-    A server that declares a wrong length truncates pictures unnoticed.
+    Servers that declare a wrong length send truncated pictures without an error.
+
+    Args:
+        path: a file that is not empty.
+        suffix: of its format: `.jpg`, `.png` or `.webp`. Other formats count as complete.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if suffix == ".png":
@@ -15,13 +19,15 @@ def is_whole(path: Path, suffix: str) -> bool:
         if suffix == ".webp":
             return int.from_bytes(content[4:8], "little") + 8 <= len(content)
         if suffix == ".jpg":
-            return content.find(b"\xff\xd9", _scan(content)) >= 0
+            return content.find(b"\xff\xd9", _first_scan(content)) >= 0
     return True
 
 
-def _scan(jpeg: mmap.mmap) -> int:
-    """The offset of a JPEG's first scan, since a thumbnail in its header has an end marker of its
-    own (ITU-T T.81, B.1.1: marker segments and their lengths)."""
+def _first_scan(jpeg: mmap.mmap) -> int:
+    """The offset of a JPEG's first scan (ITU-T T.81, B.1.1: marker segments and their lengths).
+
+    The end marker is searched from there, since a thumbnail in the header has one of its own.
+    """
     place = 2
     while place + 4 <= len(jpeg) and jpeg[place] == 0xFF:
         marker = jpeg[place + 1]

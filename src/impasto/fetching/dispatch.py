@@ -1,5 +1,5 @@
-"""Which kind of source is asked for: a repository, a file by its address, a table of URLs or listings
-of WikiArt; each is fetched in its own way."""
+"""Fetch a source of any kind: a repository, a file by its address, a table of URLs, or listings of
+WikiArt."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,14 +28,15 @@ def fetch_sources(
 
     Args:
         sources: see `impasto.fetch`.
-        folder: where to.
-        options: of files only `most`, `retries`, `timeout` and `contact` hold.
+        folder: the destination, made if it does not exist.
+        options: all apply to pictures. For a file by its address only `most`, `retries`, `timeout` and
+            `contact` apply, and for a repository only `retries`.
         only: patterns of a repository's files.
-        sha256: expected of a file by its address.
-        pages: of a WikiArt listing; of `wikiart:all`, artists. None: all.
+        sha256: expected digest of a file by its address.
+        pages: most pages of a WikiArt listing; of `wikiart:all`, most artists. None: all.
 
     Raises:
-        ImpastoError: nothing can be fetched, or options that do not go with the source.
+        ImpastoError: nothing can be fetched, or an option does not apply to the source.
     """
     listings = _listings(sources)
     first = sources[0]
@@ -44,6 +45,12 @@ def fetch_sources(
         raise ImpastoError("--only chooses files of a repository; there is none in this source")
     if sha256 and (from_hub or "://" not in first):
         raise ImpastoError("--sha256 is for one file by its address; leave it out here")
+    if options.most is not None and from_hub:
+        raise ImpastoError(
+            "--max-mb is not for files of a repository; choose smaller ones with --only"
+        )
+    if pages is not None and not listings:
+        raise ImpastoError("--pages is for listings of WikiArt; leave it out here")
     politeness = Politeness(retries=options.retries)
     if from_hub:
         with counting("MB", 1_000_000) as tell:
@@ -63,7 +70,7 @@ def _listings(sources: Sequence[str]) -> list[str]:
     """The listings of WikiArt among the sources.
 
     Raises:
-        ImpastoError: one that there is not, or several sources that are not all listings.
+        ImpastoError: a listing is unknown, or one of several sources is not a listing.
     """
     if not sources:
         raise ImpastoError("no source is given")
@@ -81,7 +88,7 @@ def _listings(sources: Sequence[str]) -> list[str]:
 def _listed(
     listings: Sequence[str], folder: Path, options: PictureOptions, pages: int | None
 ) -> WantedPictures | None:
-    """The pictures of WikiArt's listings, one after the other, as one table; None: no listings."""
+    """The pictures of all given WikiArt listings as one table; None if no listing is given."""
     table, notes = None, list[str]()
     for listing in listings:
         with counting("artists listed" if listing == "all" else "pages listed") as tell:

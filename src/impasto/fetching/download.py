@@ -1,5 +1,5 @@
-"""Download one address into one file: resumable and checked; the file gets its name only when
-complete."""
+"""Download one address into one file, resumable and checked. Until it is complete, it has the name of
+a partial file."""
 
 import hashlib
 import json
@@ -37,14 +37,15 @@ class Download:
     """Continue an earlier attempt if the content is the same: by a strong ETag or a date, or if the
     content's hash is known."""
     sha256: str | None = None
+    """The expected digest."""
     most: int | None = None
-    """Most bytes; larger files are refused."""
+    """Size limit in bytes; larger files are refused. None: no limit."""
     seconds: float | None = None
-    """Time limit of an attempt."""
+    """Time limit of an attempt; None: no limit."""
     since: str | None = None
     """An HTTP date: nothing is fetched if the server reports no change since then."""
     look: Callable[[bytes], None] = _nothing
-    """Gets the first bytes, and raises FetchError to refuse the rest."""
+    """Called with the first bytes, 512 or more; raises FetchError to refuse the file."""
     tell: Callable[[int, int], None] = _silent
     """Called with the bytes received and the total (0: unknown)."""
 
@@ -53,7 +54,11 @@ class Download:
         return self.part.with_name(self.part.name + ".json")
 
     def discard(self) -> None:
-        """Delete the partial file."""
+        """Delete the partial file.
+
+        Raises:
+            ImpastoError: it cannot be deleted.
+        """
         for path in (self.part, self._note):
             try:
                 path.unlink(missing_ok=True)
@@ -61,7 +66,11 @@ class Download:
                 raise write_error(error, path) from error
 
     def finish(self, path: Path) -> None:
-        """Rename the complete file."""
+        """Rename the complete file to `path`.
+
+        Raises:
+            ImpastoError: it cannot be written.
+        """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.part.replace(path)
@@ -90,7 +99,7 @@ class Download:
         return True
 
     def _kept(self) -> tuple[int, str | None]:
-        """The bytes to continue from, and the ETag or date to send to the server."""
+        """The number of bytes to continue from, and the ETag or date to send to the server."""
         try:
             have = self.part.stat().st_size
             note = json.loads(self._note.read_text(encoding="utf-8"))
@@ -103,6 +112,12 @@ class Download:
         return (have, mark) if mark or same else (0, None)
 
     def _take(self, answer: Answer, have: int, mark: str | None) -> None:
+        """Write a response's body to `part`, after the `have` bytes in it.
+
+        Raises:
+            FetchError: the response is an error, another range or incomplete, or `look` refuses it.
+            ImpastoError: it cannot be written.
+        """
         if answer.status == 416 and have:
             # The partial file is complete, or the content is shorter now.
             if answer.headers.get("Content-Range", "").strip() == f"bytes */{have}":
@@ -167,7 +182,7 @@ class Download:
 
 
 def _headed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The pieces, with a first one of at least `_START` bytes."""
+    """The pieces, the first ones joined to one of at least `_START` bytes."""
     start = b""
     for piece in pieces:
         start += piece

@@ -1,8 +1,8 @@
 """The record of fetched pictures: `metadata.csv`, `failed.csv`, and a journal of later changes.
 
-A picture's row goes to the journal once the picture has its name, so a killed process loses at most
-one row, and that picture is fetched again under the same name. The tables are rewritten now and
-then and at the end, when the journal is deleted.
+A picture's row is appended to the journal right after the picture gets its final name. So a killed
+process loses at most one row, and that picture is fetched again under the same name. The tables are
+rewritten every ten seconds or less often, and at the end. Each time the journal is deleted.
 """
 
 import csv
@@ -23,8 +23,11 @@ ABOUT = ("title", "artist", "year", "licence")
 """Known columns about a picture; other columns are copied."""
 COLUMNS = ("file", "url", "source", *ABOUT)
 KEPT = ("sha256", "bytes", "when")
+"""Columns of `metadata.csv` about a picture's file."""
 UNKNOWN = "unknown"
+"""The licence of pictures without one, unless the user gives one."""
 FAILED = ("url", "reason", "when", "tries")
+"""The columns of `failed.csv`."""
 NOT_READABLE = "row not readable"
 """The kind of reason for a row without a usable address."""
 _EVERY = 10.0
@@ -33,7 +36,7 @@ _EVERY = 10.0
 
 @dataclass(frozen=True)
 class FetchedPicture:
-    """A fetched picture."""
+    """A fetched picture: its file's name, digest, length and time (UTC, ISO 8601)."""
 
     file: str
     sha256: str
@@ -45,8 +48,9 @@ class DownloadLog:
     """The rows of a folder; safe to use from many threads.
 
     Args:
+        folder: the folder of the pictures.
         rows: the current table's cells by address, in its order.
-        columns: the table's other columns.
+        columns: the table's columns besides `COLUMNS`.
         licence: of pictures without one.
 
     Raises:
@@ -69,21 +73,21 @@ class DownloadLog:
                 known.append({key: str(value) for key, value in row.items()})
         self._pictures: dict[str, FetchedPicture] = {}
         self._cells: dict[str, dict[str, str]] = {url: dict(cells) for url, cells in rows.items()}
-        further = dict.fromkeys(columns)
+        extra = dict.fromkeys(columns)
         for row in known:
             url, size = row["url"], row.get("bytes", "")
             cells = {key: value for key, value in row.items() if key not in ("file", "url", *KEPT)}
             if cells.get("licence") == UNKNOWN:
                 del cells["licence"]
-            further.update(dict.fromkeys(key for key in cells if key not in COLUMNS))
-            # Cells of the current table count; where it has none, the old ones stay.
-            news = {key: value for key, value in self._cells.get(url, {}).items() if value}
-            self._cells[url] = {**cells, **news}
+            extra.update(dict.fromkeys(key for key in cells if key not in COLUMNS))
+            # Cells of the current table replace earlier ones, unless they are empty.
+            filled = {key: value for key, value in self._cells.get(url, {}).items() if value}
+            self._cells[url] = {**cells, **filled}
             if Path(row["file"]).name == row["file"] and size.isdigit():
                 self._pictures[url] = FetchedPicture(
                     row["file"], row.get("sha256", ""), int(size), row.get("when", "")
                 )
-        self._further = tuple(further)
+        self._extra_columns = tuple(extra)
         self._failed = {
             row["url"]: row
             for row in failed
@@ -95,8 +99,8 @@ class DownloadLog:
         self._due = time.monotonic() + _EVERY
         self.save()
 
-    def there(self, url: str) -> FetchedPicture | None:
-        """The picture of this address, if it is complete in the folder."""
+    def complete(self, url: str) -> FetchedPicture | None:
+        """The picture of this address, if its file is in the folder with the recorded length."""
         picture = self._pictures.get(url)
         try:
             path = self._folder / picture.file if picture else None
@@ -105,13 +109,19 @@ class DownloadLog:
             same = False
         return picture if same else None
 
-    def named(self, url: str) -> str | None:
+    def name_of(self, url: str) -> str | None:
         """The current or former file name of this address's picture."""
         picture = self._pictures.get(url)
         return picture.file if picture else None
 
     def keep(self, url: str, part: Path, file: str, sha256: str) -> None:
         """Rename a complete picture, and add its row.
+
+        Args:
+            url: its address.
+            part: its partial file.
+            file: its name in the folder. If the address had another one, that file is deleted.
+            sha256: its digest.
 
         Raises:
             ImpastoError: it cannot be written.
@@ -137,14 +147,14 @@ class DownloadLog:
             self._failed.pop(url, None)
 
     def fail(self, url: str, reason: str, tries: int) -> None:
-        """Record why an address gave no picture."""
+        """Record why an address gave no picture, after this number of tries."""
         with self._lock:
             if not self.closed:
                 values = (url, reason, now(), str(tries))
                 self._failed[url] = dict(zip(FAILED, values, strict=True))
 
-    def settle(self, url: str) -> None:
-        """Delete a recorded failure, since the picture is there."""
+    def remove_failure(self, url: str) -> None:
+        """Delete the recorded failure of an address, if any."""
         with self._lock:
             self._failed.pop(url, None)
 
@@ -154,7 +164,7 @@ class DownloadLog:
             return {url: self._failed[url]["reason"] for url in urls if url in self._failed}
 
     def save_if_due(self) -> None:
-        """Write the tables if the last writing is long ago compared with its duration."""
+        """Write the tables if the last writing was ten seconds ago, and 20 times its duration."""
         began = time.monotonic()
         if began >= self._due:
             self.save()
@@ -174,14 +184,14 @@ class DownloadLog:
             ImpastoError: a file cannot be written.
         """
         with self._lock:
-            header = (*COLUMNS, *self._further, *KEPT)
+            header = (*COLUMNS, *self._extra_columns, *KEPT)
             rows = []
             for url, cells in self._cells.items():
                 if url in self._pictures:
                     picture = self._pictures[url]
-                    open_ones = {"url": url, "source": url, "licence": self._licence}
+                    defaults = {"url": url, "source": url, "licence": self._licence}
                     filled = {key: value for key, value in cells.items() if value}
-                    rows.append({**open_ones, **filled, **asdict(picture)})
+                    rows.append({**defaults, **filled, **asdict(picture)})
             write_text(self._tables[0], _table(header, rows))
             if self._failed:
                 write_text(self._tables[1], _table(FAILED, self._failed.values()))

@@ -22,6 +22,7 @@ class FilesReport:
     names: list[str] = field(default_factory=list)
     """The files present now, as paths in the folder."""
     fetched: int = 0
+    """The number of files from the network."""
     cached: int = 0
     """The number of files from the hub's cache on this machine."""
     bytes: int = 0
@@ -39,15 +40,19 @@ def fetch_file(
     politeness: Politeness | None = None,
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> FilesReport:
-    """Fetch `url` into `folder`, under the last part of its address; an interrupted download is
-    continued.
+    """Fetch the file at `url` into `folder`, named by the last part of its address.
 
-    A file that is complete, by its hash or the folder's record, is not fetched again.
+    An interrupted download is continued. A file that is complete, by its hash or the folder's record,
+    is not fetched again.
 
     Args:
+        url: an http or https address.
+        folder: made if it does not exist.
         sha256: the expected digest, 64 hexadecimal digits.
-        most: most bytes; larger files are refused.
-        tell: called with the bytes received and the total.
+        most: size limit in bytes; larger files are refused. None: no limit.
+        client: None: one with the default timeout.
+        politeness: retries and pauses. None: 5 retries.
+        tell: called with the bytes received and the total (0: unknown).
 
     Raises:
         ImpastoError: it cannot be fetched, has another digest, or cannot be written.
@@ -91,7 +96,7 @@ def _is_there(path: Path, url: str, sha256: str | None, record: FetchedFiles) ->
     """Whether the file is present and complete.
 
     Raises:
-        ImpastoError: another file has its name.
+        ImpastoError: a file from another address has its name.
     """
     if not path.exists():
         return False
@@ -109,14 +114,15 @@ def part_of(path: Path) -> Path:
 
 
 def fetch_whole(download: Download, path: Path, client: Client, politeness: Politeness) -> None:
-    """Fetch a download with retries, and rename it when complete.
+    """Fetch a file with retries into its partial file, and rename that to `path` when complete.
 
     Raises:
-        ImpastoError: it cannot be fetched. StoppedError: Ctrl-C.
+        ImpastoError: it cannot be fetched.
+        StoppedError: Ctrl-C; the bytes received are kept.
     """
     try:
         download.part.parent.mkdir(parents=True, exist_ok=True)
-        politeness.persist(download.url, lambda: download.attempt(client))
+        politeness.with_retries(download.url, lambda: download.attempt(client))
         download.finish(path)
     except FetchError as error:
         kept = "; what arrived is kept, run it again to go on" if download.part.exists() else ""

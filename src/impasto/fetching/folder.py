@@ -24,7 +24,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 @contextlib.contextmanager
 def fetching_into(folder: Path) -> Iterator[None]:
-    """Make the folder, and lock it against a second fetch if the system can.
+    """Make the folder, and lock it against a second fetch if the file system has locks.
 
     A new folder that is still empty at the end, as after a wrong address, is deleted.
 
@@ -74,22 +74,33 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 
 class FetchedFiles:
-    """`fetched.json`: for each complete file its address, bytes, hash and time."""
+    """`fetched.json`: the address, bytes, hash and time of each complete file.
+
+    Attributes:
+        files: the entries by path in the folder.
+
+    Raises:
+        ImpastoError: the folder's file cannot be read, or is not impasto's.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / RECORD
-        content = read_json(self._path, "folder of fetched files") if self._path.exists() else {}
-        files = content.get("files") if isinstance(content, dict) else None
-        if files is None and self._path.exists():
-            raise ImpastoError(
-                f"{self._path} was not written by impasto fetch; choose another folder"
-            )
-        self.files: dict[str, dict[str, Any]] = files or {}
+        self.files: dict[str, dict[str, Any]] = {}
+        if self._path.exists():
+            content = read_json(self._path, "folder of fetched files")
+            files = content.get("files") if isinstance(content, dict) else None
+            if not isinstance(files, dict) or not all(isinstance(e, dict) for e in files.values()):
+                raise ImpastoError(
+                    f"{self._path} was not written by impasto fetch; choose another folder"
+                )
+            self.files = files
         self._due = 0.0
 
     def add(self, name: str, url: str, size: int, sha256: str | None, git_sha1: str | None) -> None:
-        """Record a complete file. The record is written now and then; files missing from it after a
-        kill are recognised by their hash."""
+        """Record a complete file, and write the record if the last writing is five seconds ago.
+
+        Files that are missing from it after a kill are recognised by their hash.
+        """
         entry = {"url": url, "bytes": size, "sha256": sha256, "git_sha1": git_sha1, "when": now()}
         self.files[name] = {key: value for key, value in entry.items() if value is not None}
         if time.monotonic() >= self._due:
@@ -120,7 +131,7 @@ def remove(path: Path) -> None:
 
 
 def file_name(url: str) -> str:
-    """The last part of an address as a file name that is valid on every system."""
+    """The last part of an address as a file name of at most 200 bytes that is valid on every system."""
     last = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rstrip("/").rpartition("/")[2])
     name = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "-", unicodedata.normalize("NFC", last))
     name = name.strip(" .") or "download"
@@ -134,6 +145,9 @@ def file_name(url: str) -> str:
 
 
 def slug(text: str, most: int = 60) -> str:
-    """A title as part of a file name: lower-case Latin letters, digits and hyphens."""
+    """A title as part of a file name: lower-case Latin letters, digits and hyphens, `most` at most.
+
+    Empty if the title has none of these.
+    """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:most].rstrip("-")

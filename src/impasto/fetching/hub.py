@@ -1,7 +1,7 @@
 """Fetch files of a Hugging Face hub repository into a folder.
 
-The package huggingface_hub (`hub_client.py`) fetches them into its cache; this module links them
-into the folder and records them. The package is imported only when needed.
+The package huggingface_hub (`hub_client.py`) fetches them into its cache. This module links them into
+the folder and records them. The package is imported only when needed.
 """
 
 import os
@@ -28,7 +28,7 @@ _HOMES = ("https://huggingface.co:443", "https://www.huggingface.co:443", "https
 
 
 def endpoint() -> str:
-    """The address of the hub or a mirror."""
+    """The address of the hub, or of the mirror in HF_ENDPOINT, without a slash at the end."""
     return os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or "https://huggingface.co"
 
 
@@ -48,16 +48,17 @@ def fetch_repository(
     politeness: Politeness | None = None,
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> FilesReport:
-    """Fetch a repository's files into `folder`, under their paths; an interrupted fetch is
-    continued.
+    """Fetch a repository's files into `folder`, under their paths. An interrupted fetch is continued.
 
     Files in the folder or huggingface_hub's cache are checked and not fetched again. All files are
-    of one commit. Files are hard-linked to the cache if the file system can, so they take no extra
-    disk.
+    of one commit. Files are hard links to the cache if the file system has them, so they take no
+    extra disk space.
 
     Args:
         source: `hf:datasets/OWNER/NAME[@REVISION][/PATH]`, or an address on the hub.
+        folder: made if it does not exist.
         only: patterns of paths or names, such as `*.parquet`; empty: all files.
+        politeness: retries and pauses. None: 5 retries.
         tell: called with the bytes received and the total.
 
     Raises:
@@ -107,7 +108,11 @@ def client_of(source: str, politeness: Politeness | None = None) -> "Hub | None"
 
 
 def needed_package() -> None:
-    """Raises: ImpastoError: huggingface_hub is not installed."""
+    """Check that huggingface_hub is installed.
+
+    Raises:
+        ImpastoError: it is not.
+    """
     try:
         import huggingface_hub  # noqa: F401
     except ImportError as error:
@@ -188,10 +193,10 @@ def _offline(
 
 
 def _is_there(file: "HubFile", folder: Path, record: FetchedFiles) -> bool:
-    """Whether a file is complete in the folder; a recorded file is not read again.
+    """Whether a file is complete in the folder. Of a recorded file only the length is checked.
 
     Raises:
-        ImpastoError: another file is in its way.
+        ImpastoError: another file has its path.
     """
     path, entry = folder / file.path, record.files.get(file.path)
     if not path.exists():
@@ -210,10 +215,10 @@ def _note(record: FetchedFiles, url: str, file: "HubFile") -> None:
 
 
 def check_room(hub: "Hub", folder: Path, files: Iterable["HubFile"]) -> None:
-    """Check that a folder's disk has room for files.
+    """Check that there is enough disk space for files in a folder.
 
     Raises:
-        ImpastoError: it has not.
+        ImpastoError: there is not.
     """
     needed = sum(file.size for file in files)
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())

@@ -98,10 +98,11 @@ class Hub:
 
     @property
     def is_model(self) -> bool:
-        """Whether it is a whole repository of the kind that holds a model."""
+        """Whether it is a model repository, without a path in it."""
         return self._kind == "model" and not self._path
 
     def url(self, commit: str, path: str) -> str:
+        """The address of a file at a commit."""
         return hf_hub_url(
             self._name, path, repo_type=self._kind, revision=commit, endpoint=self._endpoint
         )
@@ -147,6 +148,7 @@ class Hub:
         return [file for file in files if file.path in paths]
 
     def chosen_paths(self, paths: Sequence[str], only: Sequence[str]) -> list[str]:
+        """As `chosen`, for paths."""
         inside = [self._path, f"{self._path}/*"] if self._path else None
         below = list(filter_repo_objects(paths, allow_patterns=inside))
         patterns = [pattern for name in only for pattern in (name, f"*/{name}")] or None
@@ -165,9 +167,11 @@ class Hub:
         return isinstance(found, str)
 
     def fetch(self, file: HubFile, commit: str, tell: Callable[[int], None]) -> tuple[Path, bool]:
-        """Fetch a file into the cache unless it is there; gives its path, and whether it was there.
+        """Fetch a file into the cache unless it is there; returns its path, and whether it was there.
 
         Args:
+            file: from the listing.
+            commit: of the listing.
             tell: called with the bytes received.
 
         Raises:
@@ -198,13 +202,13 @@ class Hub:
             return Path(path), not bar.arrived and file.size > 0
 
         try:
-            return self._politeness.persist(url, attempt)
+            return self._politeness.with_retries(url, attempt)
         except FetchError as error:
             raise ImpastoError(f"cannot fetch {url}: {error}; run it again to go on") from error
 
     def remember(self, folder: Path) -> None:
-        """Let the cache name the commit of a snapshot's folder for the revision. huggingface_hub does so
-        only for what it fetches by branch or tag.
+        """Record in the cache that the revision is the commit of this snapshot folder. huggingface_hub
+        does so only for files that it fetches by branch or tag.
 
         Raises:
             ImpastoError: it cannot be written.
@@ -213,7 +217,7 @@ class Hub:
             write_text(folder.parent.parent / "refs" / self.revision, folder.name)
 
     def snapshot(self) -> tuple[Path, list[HubFile]]:
-        """The cache's folder of the revision, and the files in it."""
+        """The cache's folder of the revision, and the files in it; no files if it has none."""
         try:
             found = snapshot_download(
                 self._name,
@@ -248,7 +252,7 @@ class Hub:
             logging.set_verbosity(before)
 
     def _ask(self, what: str) -> tuple[Any, str | None]:
-        """A response of the hub about the repository, and the address of its next page.
+        """The hub's JSON response about the repository, and the address of its next page, if any.
 
         Raises:
             ImpastoError: the repository does not exist or is private, or the hub does not answer.
@@ -267,7 +271,7 @@ class Hub:
             return response
 
         try:
-            response = self._politeness.persist(url, attempt)
+            response = self._politeness.with_retries(url, attempt)
         except FetchError as error:
             raise ImpastoError(f"cannot ask {url}: {error}; try again later") from error
         try:

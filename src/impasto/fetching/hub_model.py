@@ -1,6 +1,6 @@
-"""Models on the Hugging Face hub: only the files that opening one needs, in the hub's cache.
+"""Fetch models of the Hugging Face hub into the hub's cache: only the files that a model needs.
 
-All files are of one commit. Their sizes are limited before they are fetched, and each is compared with
+All files are of one commit. Their sizes are checked before they are fetched, and each is compared with
 its hash in the hub's listing.
 """
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 RECORD, WEIGHTS = "model.json", "generator.safetensors"
 LIMITS = {RECORD: 50_000_000, WEIGHTS: 2_000_000_000, "discriminator.safetensors": 2_000_000_000}
-"""The files of a model with the most bytes of each. The discriminator, which `sample --curate`,
-`classify` and `train --from` use, may be missing."""
+"""The files of a model, with the size limit of each in bytes. The discriminator, which
+`sample --curate`, `classify` and `train --from` use, may be missing."""
 _RETRIES = 2
 
 _known: dict[tuple[str, str, Path], Path] = {}
@@ -34,14 +34,15 @@ _known: dict[tuple[str, str, Path], Path] = {}
 def fetch_model(source: str) -> Path:
     """The folder with a model of the hub, in the hub's cache; fetched if it is not there.
 
-    A process asks the hub once for each name, so that all it does with a name is of one commit. Where
-    the hub cannot be reached, or HF_HUB_OFFLINE or the like is set, the cache is used as it is.
+    A process asks the hub once for each name, so all its uses of a name are of one commit. If the hub
+    cannot be reached, or one of the environment variables `SWITCHES` is set, the cache is used as it
+    is.
 
     Args:
         source: `hf:OWNER/NAME` or `hf:OWNER/NAME@REVISION`.
 
     Raises:
-        ImpastoError: it is no such name, no model, too large, or cannot be fetched.
+        ImpastoError: it is not such a name or not a model, is too large, or cannot be fetched.
     """
     hub = client_of(source, Politeness(retries=_RETRIES))
     if hub is None or not hub.is_model:
@@ -63,11 +64,12 @@ def fetch_model(source: str) -> Path:
 
 
 def ask_again() -> None:
-    """Ask the hub again for every name, as after an upload."""
+    """Forget the known commits, so that the hub is asked again, such as after an upload."""
     _known.clear()
 
 
 def _folder(hub: "Hub") -> Path:
+    """The folder in the cache with a complete model; see `fetch_model`."""
     if switch := switched_off(*SWITCHES):
         if (folder := _cached(hub)) is None:
             raise ImpastoError(
@@ -89,10 +91,10 @@ def _folder(hub: "Hub") -> Path:
 
 
 def _cached(hub: "Hub") -> Path | None:
-    """The folder in the cache, if it has a whole model of this revision.
+    """The folder in the cache, if it has a complete model of this revision; else None.
 
     Raises:
-        ImpastoError: a file of it is damaged.
+        ImpastoError: a file of the model is damaged.
     """
     folder, files = hub.snapshot()
     mine = [file for file in files if file.path in LIMITS]
@@ -107,7 +109,11 @@ def _cached(hub: "Hub") -> Path | None:
 
 
 def _fetched(hub: "Hub", commit: str) -> Path:
-    """The folder in the cache with all files of a model, after fetching those that it lacks."""
+    """Fetch the missing files of a model; returns its folder in the cache.
+
+    Raises:
+        ImpastoError: it is not a model, is too large, or cannot be fetched.
+    """
     files = [file for file in hub.files(commit) if file.path in LIMITS]
     if not _is_model(files):
         raise ImpastoError(

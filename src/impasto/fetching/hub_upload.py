@@ -1,7 +1,7 @@
 """Uploading to the Hugging Face hub through its own client, the package huggingface_hub.
 
-The token is the one that the hub's package keeps (`hf auth login`) or HF_TOKEN; it is in no message.
-All files are one commit, so an upload that is stopped or fails is there whole, or not at all.
+The token is the one that the hub's package keeps (`hf auth login`) or HF_TOKEN. No message contains it.
+All files are one commit, so an upload that stops or fails leaves all files on the hub or none.
 """
 
 import contextlib
@@ -28,14 +28,14 @@ from impasto.formatting import error_text, one_line
 _TIMEOUT = 60.0
 """Seconds without any progress of a request."""
 _LONGEST = 300
-"""Most letters of a text of the hub that are shown."""
+"""Most characters of a text of the hub that are shown."""
 
 
 def check_upload(repository: str) -> None:
-    """Check, before any work, that there is a token and that this is the name of a repository.
+    """Check that there is a token and that `repository` is a valid name, without asking the hub.
 
     Raises:
-        ImpastoError: there is no token, or it is no such name.
+        ImpastoError: there is no token, or the name is not of the form OWNER/NAME.
     """
     with contextlib.suppress(HFValidationError):
         validate_repo_id(repository)
@@ -61,22 +61,23 @@ def upload_folder(
     branch: str | None = None,
     outdated: Sequence[str] = (),
 ) -> str:
-    """Upload the files of a folder to a model repository, which is made if there is none; gives the
+    """Upload the files of a folder to a model repository, which is made if there is none; returns the
     commit.
 
     Args:
         folder: without subfolders.
         repository: such as `user/name`.
         endpoint: the hub's address.
-        private: make it private. One that is there has to be private already.
-        branch: made if there is none; None: `main`.
+        private: make the repository private. An existing one has to be private already.
+        branch: made if it does not exist; None: `main`.
         outdated: files that are removed from the repository unless they are in the folder.
 
     Raises:
-        ImpastoError: the hub cannot be reached, does not answer, or refuses.
+        ImpastoError: the hub cannot be reached, does not answer, or refuses; or the repository is
+            public although `private` is asked for.
     """
     api = HfApi(endpoint=endpoint, library_name="impasto", library_version=__version__)
-    with _patient_and_quiet():
+    with _with_timeout_and_quiet():
         try:
             api.create_repo(repository, private=private or None, exist_ok=True)
             if private and api.repo_info(repository).private is not True:
@@ -110,9 +111,9 @@ def upload_folder(
 
 
 @contextlib.contextmanager
-def _patient_and_quiet() -> Iterator[None]:
-    """No progress bars and warnings of huggingface_hub, and a limit for each of its requests, which
-    otherwise wait for ever."""
+def _with_timeout_and_quiet() -> Iterator[None]:
+    """Turn off huggingface_hub's progress bars and warnings, and give its requests a timeout, which
+    they lack."""
     session, verbosity, bars = get_session(), logging.get_verbosity(), are_progress_bars_disabled()
     before, session.timeout = session.timeout, httpx2.Timeout(_TIMEOUT)
     logging.set_verbosity_error()

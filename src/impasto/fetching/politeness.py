@@ -13,22 +13,27 @@ from impasto.formatting import readable_time
 
 T = TypeVar("T")
 
-_LONGEST = 600.0
-"""Most seconds to wait on a server's request; a host that asks for more is skipped for the rest of
-the run."""
-_BACKOFF = 60.0
+_LONGEST_WAIT = 600.0
+"""Most seconds to wait when a server asks for a pause. A host that asks for more is skipped for the
+rest of the run."""
+_LONGEST_BACKOFF = 60.0
 """Most seconds between two tries, if the server names no time."""
 _FAILURES = 10
 """Failures in a row after which a host is skipped for the rest of the run."""
 
 
 class StoppedWaitingError(Exception):
-    """The waiting ended because everything stops."""
+    """`Politeness.stop` was set during a wait."""
 
 
 def host_of(url: str) -> str:
-    """Host and port of an address, for counting rates. Numbered hosts (uploads3.wikiart.org) count
-    as one."""
+    """Host and port of an address, as the key for rates.
+
+    Digits in the first label are removed, so numbered hosts (uploads3.wikiart.org) count as one.
+
+    Raises:
+        ValueError: the address or its port is invalid.
+    """
     parts = urllib.parse.urlsplit(url)
     host, port = (parts.hostname or "").lower(), parts.port or ""
     labels = host.split(".")
@@ -41,9 +46,14 @@ class Politeness:
     """Rates, retries with backoff, and skipped hosts; thread-safe.
 
     Args:
-        rate: requests a second to one host; 0 for no limit.
+        rate: most requests a second to one host; 0 for no limit.
         retries: tries after the first.
-        sleep, clock, chance: for tests. `chance` gives numbers in [0, 1).
+        sleep: waits this many seconds, for tests. None: waits until `stop` is set.
+        clock: the time in seconds, for tests.
+        chance: a random number in [0, 1), for the jitter of the backoff.
+
+    Attributes:
+        stop: set to end all waits.
     """
 
     def __init__(
@@ -58,13 +68,17 @@ class Politeness:
         self.stop = threading.Event()
         self._sleep, self._clock, self._chance = sleep or self.stop.wait, clock, chance
         self._lock = threading.Lock()
-        self._free: dict[str, float] = {}
-        self._slow: dict[str, float] = {}
+        self._next_request: dict[str, float] = {}
+        """By host: the time of the next allowed request."""
+        self._delays: dict[str, float] = {}
+        """By host: least seconds between requests."""
         self._failures: dict[str, int] = {}
-        self._left_alone: dict[str, str] = {}
+        """By host: failures in a row."""
+        self._skipped: dict[str, str] = {}
+        """By skipped host: the reason."""
 
     def wait(self, url: str) -> None:
-        """Wait until the host may be asked.
+        """Wait until the address's host may be asked, and count that request.
 
         Raises:
             StoppedWaitingError: `stop` was set.
@@ -75,42 +89,42 @@ class Politeness:
                 raise StoppedWaitingError
             with self._lock:
                 now = self._clock()
-                delay = self._free.get(host, now) - now
+                delay = self._next_request.get(host, now) - now
                 if delay <= 0:
-                    pace = 1 / self.rate if self.rate else 0.0
-                    self._free[host] = now + max(pace, self._slow.get(host, 0.0))
+                    least = 1 / self.rate if self.rate else 0.0
+                    self._next_request[host] = now + max(least, self._delays.get(host, 0.0))
                     return
             self._sleep(delay)
 
     def pause(self, url: str, seconds: float) -> None:
-        """Send its host no requests for this time."""
+        """Send the address's host no requests for this time."""
         with self._lock:
             until = self._clock() + seconds
             host = host_of(url)
-            self._free[host] = max(self._free.get(host, until), until)
+            self._next_request[host] = max(self._next_request.get(host, until), until)
 
     def slow_down(self, url: str, seconds: float) -> None:
-        """Keep at least this many seconds between requests to its host."""
+        """Keep at least this many seconds, 60 at most, between requests to the address's host."""
         with self._lock:
-            self._slow[host_of(url)] = min(seconds, _BACKOFF)
+            self._delays[host_of(url)] = min(seconds, _LONGEST_BACKOFF)
 
-    def left_alone(self, url: str) -> str | None:
-        """Why its host is skipped for the rest of the run; None if it is not."""
+    def skipped(self, url: str) -> str | None:
+        """Why the address's host is skipped for the rest of the run; None if it is not."""
         with self._lock:
-            return self._left_alone.get(host_of(url))
+            return self._skipped.get(host_of(url))
 
-    def persist(self, url: str, attempt: Callable[[], T]) -> T:
-        """Call `attempt()`, with retries if these may help, and return its result.
+    def with_retries(self, url: str, attempt: Callable[[], T]) -> T:
+        """Call `attempt()`, again if it fails and a retry may help, and return its result.
 
         A pause that a host asks for applies to all its requests. Progress, such as more of a large
-        file, resets the count of tries.
+        file, resets the count of retries.
 
         Raises:
             FetchError: the last one, with the number of tries.
         """
-        tries = strikes = 0
+        tries = failures = 0
         while True:
-            if reason := self.left_alone(url):
+            if reason := self.skipped(url):
                 error = FetchError(reason)
                 error.tries = tries
                 raise error
@@ -119,30 +133,32 @@ class Politeness:
                 result = attempt()
             except FetchError as error:
                 error.tries = tries
-                strikes = 1 if error.gained else strikes + 1
-                if (error.after or 0) > _LONGEST:
-                    self._leave(url, f"asks to wait {readable_time(error.after or 0)}")
+                failures = 1 if error.gained else failures + 1
+                if (error.after or 0) > _LONGEST_WAIT:
+                    self._skip(url, f"asks to wait {readable_time(error.after or 0)}")
                     raise
-                if not error.again or strikes > self.retries:
-                    self._count(url, error)
+                if not error.again or failures > self.retries:
+                    self._count_failure(url, error)
                     raise
-                backoff = min(_BACKOFF, 2.0 ** (strikes - 1)) * (0.5 + self._chance() / 2)
-                self.pause(url, backoff if error.after is None else error.after)
+                # The exponent is bounded, since 2.0 ** 1024 would overflow.
+                backoff = min(_LONGEST_BACKOFF, 2.0 ** min(failures - 1, 10))
+                jittered = backoff * (0.5 + self._chance() / 2)
+                self.pause(url, jittered if error.after is None else error.after)
             else:
                 with self._lock:
                     self._failures[host_of(url)] = 0
                 return result
 
-    def _leave(self, url: str, why: str) -> None:
+    def _skip(self, url: str, why: str) -> None:
         with self._lock:
             host = host_of(url)
             name = host.removesuffix(":")
-            self._left_alone[host] = f"not tried: {name} {why}; run it again later"
+            self._skipped[host] = f"not tried: {name} {why}; run it again later"
 
-    def _count(self, url: str, error: FetchError) -> None:
+    def _count_failure(self, url: str, error: FetchError) -> None:
         with self._lock:
             host = host_of(url)
             count = self._failures.get(host, 0) + 1 if error.host else 0
             self._failures[host] = count
         if count >= _FAILURES:
-            self._leave(url, f"failed {count} times in a row")
+            self._skip(url, f"failed {count} times in a row")

@@ -12,7 +12,7 @@ _MOST = 500 * 1024
 
 
 class Robots:
-    """The robots.txt of each host, fetched once."""
+    """The robots.txt of each host, fetched once; thread-safe."""
 
     def __init__(self, client: Client, politeness: Politeness) -> None:
         self._client, self._politeness = client, politeness
@@ -21,7 +21,7 @@ class Robots:
         self._lock = threading.Lock()
 
     def check(self, url: str) -> None:
-        """Check that robots.txt allows an address.
+        """Check that its host's robots.txt allows an address.
 
         Raises:
             FetchError: it does not, or cannot be fetched because the server fails.
@@ -45,7 +45,7 @@ class Robots:
     def _read(self, home: str) -> RobotFileParser | FetchError:
         rules = RobotFileParser(home)
         try:
-            text = self._politeness.persist(home, lambda: self._client.text(home, _MOST)[1])
+            text = self._politeness.with_retries(home, lambda: self._client.read(home, _MOST)[1])
         except FetchError as error:
             # A 4xx allows everything. A file that is too large or broken counts as unavailable.
             if error.status is None or error.status >= 500 or error.again:

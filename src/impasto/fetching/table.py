@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 _HOSTS = 16
 """Most hosts at once."""
-_GOODBYE = 2.0
+_STOPPING = 2.0
 """Seconds to wait for open requests when stopping."""
 
 
@@ -52,14 +52,15 @@ class WantedPicture:
 
 @dataclass
 class WantedPictures:
-    """Pictures to fetch, each address once."""
+    """A table of pictures to fetch, each address once."""
 
     rows: list[WantedPicture]
     columns: tuple[str, ...] = ()
-    """Other columns than `COLUMNS`, which are copied."""
+    """The table's columns besides `COLUMNS`; they are copied."""
     notes: list[str] = field(default_factory=list)
+    """Lines about the table for the user."""
     left_out: dict[str, str] = field(default_factory=dict)
-    """By place of each unusable row: the reason."""
+    """By place of each unreadable row, such as `line 7 of urls.csv`: the reason."""
 
 
 _MOST = 100_000_000
@@ -71,14 +72,15 @@ class PictureOptions:
     """Options for fetching pictures."""
 
     rate: float = 1.0
-    """Most requests a second to a host."""
+    """Most requests a second to a host; 0: no limit."""
     per_host: int = 1
-    """Most simultaneous requests to a host."""
+    """Most simultaneous requests to a host, 1 to 64."""
     retries: int = 5
+    """Tries after the first."""
     timeout: float = 30.0
     """Seconds, for a connection and for the next bytes."""
     most: int | None = None
-    """Bytes of one picture or file; None: 100 MB for a picture, any number for a file."""
+    """Most bytes of a picture or file; None: 100 MB for a picture, no limit for a file."""
     seconds: float = 600.0
     """Most seconds for a picture."""
     contact: str = ""
@@ -114,6 +116,7 @@ class PicturesReport:
     """The result of fetching a table."""
 
     wanted: int
+    """The number of the table's rows, unreadable ones included."""
     there: int = 0
     """The number of the table's pictures in the folder now."""
     fetched: int = 0
@@ -121,7 +124,7 @@ class PicturesReport:
     """Bytes of the fetched pictures."""
     seconds: float = 0.0
     failed: dict[str, str] = field(default_factory=dict)
-    """By address: the reason."""
+    """By address, or place of an unreadable row: the reason."""
     notes: list[str] = field(default_factory=list)
 
     def reasons(self) -> dict[str, int]:
@@ -138,10 +141,14 @@ def fetch_table(
 ) -> PicturesReport:
     """Fetch a table's pictures into `folder`, with `metadata.csv` and `failed.csv` beside them.
 
-    Complete pictures are not fetched again; failed ones are. A row without a picture is recorded,
-    and the rest goes on.
+    Complete pictures are not fetched again; failed ones are. A failure is recorded, and the other
+    pictures are still fetched.
 
     Args:
+        table: the pictures.
+        folder: made if it does not exist.
+        options: None: the defaults.
+        politeness: None: of the options' rate and retries.
         tell: called with the number of rows done and of all rows.
 
     Raises:
@@ -155,7 +162,7 @@ def fetch_table(
 
 
 class _Fetch:
-    """One fetch of a table: a queue for each host, and threads that empty them."""
+    """One fetch of a table: a queue for each host, and threads that take rows from them."""
 
     def __init__(
         self, table: WantedPictures, folder: Path, options: PictureOptions, politeness: Politeness
@@ -176,19 +183,19 @@ class _Fetch:
     def run(self, tell: Callable[[int, int], None]) -> PicturesReport:
         began = time.monotonic()
         self._clear()  # left over from a killed process; the folder is locked
-        there = {row.url: self._log.there(row.url) for row in self._table.rows}
+        there = {row.url: self._log.complete(row.url) for row in self._table.rows}
         missing = [row for row in self._table.rows if self._options.refresh or not there[row.url]]
         self._done = len(self._table.rows) - len(missing)
         for url in (url for url, picture in there.items() if picture):
-            self._log.settle(url)
+            self._log.remove_failure(url)
         try:
             if missing and (switch := switched_off("IMPASTO_OFFLINE")):
-                self._without_network(switch, sum(not there[row.url] for row in missing))
+                self._check_all_there(switch, sum(not there[row.url] for row in missing))
             else:
-                self._empty(self._queues(missing), tell)
+                self._fetch_all(self._queues(missing), tell)
         except KeyboardInterrupt as stop:
             self._stop()
-            count = sum(self._log.there(row.url) is not None for row in self._table.rows)
+            count = sum(self._log.complete(row.url) is not None for row in self._table.rows)
             raise StoppedError(
                 f"stopped: {count:,} of {counted(len(self._table.rows), 'picture')} are there; "
                 "run it again to go on"
@@ -199,12 +206,17 @@ class _Fetch:
             raise self._broken
         report = self._report
         urls = [row.url for row in self._table.rows]
-        report.there = sum(self._log.there(url) is not None for url in urls)
+        report.there = sum(self._log.complete(url) is not None for url in urls)
         report.failed = self._log.reasons([*urls, *self._table.left_out])
         report.seconds = time.monotonic() - began
         return report
 
-    def _without_network(self, switch: str, count: int) -> None:
+    def _check_all_there(self, switch: str, count: int) -> None:
+        """Check that no picture is missing.
+
+        Raises:
+            ImpastoError: `count` are, and the environment variable `switch` forbids fetching them.
+        """
         if count:
             raise ImpastoError(
                 f"{switch} is set, and {count:,} of {counted(len(self._table.rows), 'picture')} "
@@ -212,8 +224,8 @@ class _Fetch:
             )
 
     def _queues(self, rows: list[WantedPicture]) -> deque[deque[WantedPicture]]:
-        """A queue of rows for each host, repeated for each simultaneous request; all hosts come
-        once before any comes twice."""
+        """A queue of rows for each host, listed once for each simultaneous request to it. All hosts
+        come once before any comes twice."""
         by_host: dict[str, deque[WantedPicture]] = {}
         for row in rows:
             try:
@@ -223,7 +235,9 @@ class _Fetch:
                 self._fail(row, FetchError("not an http or https address"))
         return deque(list(by_host.values()) * self._options.per_host)
 
-    def _empty(self, queues: deque[deque[WantedPicture]], tell: Callable[[int, int], None]) -> None:
+    def _fetch_all(
+        self, queues: deque[deque[WantedPicture]], tell: Callable[[int, int], None]
+    ) -> None:
         # Not an executor, whose threads the interpreter would wait for at exit.
         self._threads += [
             threading.Thread(target=self._work, args=(queues,), daemon=True)
@@ -247,7 +261,7 @@ class _Fetch:
         """Start no more requests, and ignore what still arrives."""
         self._politeness.stop.set()
         self._log.close()
-        until = time.monotonic() + _GOODBYE
+        until = time.monotonic() + _STOPPING
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
         self._clear()
@@ -259,20 +273,21 @@ class _Fetch:
                 remove(part)
 
     def _work(self, queues: deque[deque[WantedPicture]]) -> None:
-        """Work off one queue after another."""
+        """One thread's work: fetch the rows of one queue after another."""
         try:
             while (queue := _taken(queues)) is not None:
                 while not self._politeness.stop.is_set() and (row := _taken(queue)) is not None:
-                    self._settle(row)
+                    self._fetch_row(row)
         except StoppedWaitingError:
             return
         except BaseException as error:
             self._broken = error
 
-    def _settle(self, row: WantedPicture) -> None:
+    def _fetch_row(self, row: WantedPicture) -> None:
+        """Fetch a row's picture, with retries, or record its failure."""
         part, cut = self._part(row), set[str]()
         try:
-            self._politeness.persist(row.url, lambda: self._picture(row, part, cut))
+            self._politeness.with_retries(row.url, lambda: self._picture(row, part, cut))
         except FetchError as error:
             remove(part)
             self._fail(row, error)
@@ -291,7 +306,7 @@ class _Fetch:
         Raises:
             FetchError: there is no picture, or it is incomplete.
         """
-        options, before = self._options, self._log.there(row.url)
+        options, before = self._options, self._log.complete(row.url)
         download = Download(
             row.url,
             part,
@@ -300,7 +315,7 @@ class _Fetch:
             most=options.most_of_a_picture,
             seconds=options.seconds,
             since=_http_date(before),
-            look=_look,
+            look=_check_picture,
         )
         if not download.attempt(self._client):
             return  # present and unchanged
@@ -318,11 +333,12 @@ class _Fetch:
             self._report.bytes += size
 
     def _part(self, row: WantedPicture) -> Path:
-        """The path of a picture's partial file: from its title or else its address, and unique."""
+        """The path of a picture's partial file: its earlier name, or one from its title or else its
+        address with a hash of the address."""
         last = urllib.parse.urlsplit(row.url).path.rstrip("/").rpartition("/")[2]
         title = row.cells.get("title", "")
         name = slug(title) or slug(urllib.parse.unquote(last).partition(".")[0]) or "picture"
-        known = self._log.named(row.url)
+        known = self._log.name_of(row.url)
         if known:
             return self._folder / f"{Path(known).stem}.part"
         return self._folder / f"{name}-{hashlib.sha256(row.url.encode()).hexdigest()[:16]}.part"
@@ -336,7 +352,7 @@ def _taken(queue: deque[T]) -> T | None:
 
 
 def polite_client(options: PictureOptions, politeness: Politeness) -> Client:
-    """A client that keeps the rates and, if the options ask for it, obeys robots.txt."""
+    """A client that waits for each host's rate and, if the options ask for it, obeys robots.txt."""
     client = Client(options.timeout, options.contact)
     client.before = politeness.wait
     if options.robots:
@@ -351,7 +367,12 @@ def polite_client(options: PictureOptions, politeness: Politeness) -> Client:
     return client
 
 
-def _look(start: bytes) -> None:
+def _check_picture(start: bytes) -> None:
+    """Check that a file begins as a picture.
+
+    Raises:
+        FetchError: it does not, or it is a camera's raw file.
+    """
     if camera_raw(io.BytesIO(start)):
         raise FetchError(f"no picture: {RAW}")
     if not picture_suffix(start[:BEGINNING]):

@@ -1,4 +1,4 @@
-"""Read the pictures to fetch from a table of addresses."""
+"""Read a table of addresses: the pictures to fetch."""
 
 import re
 from collections.abc import Iterable
@@ -26,11 +26,11 @@ _KEY = Key(tuple(_NAMES.split()), _is_address, _is_address, "url,title")
 def read_table(path: Path) -> WantedPictures:
     """The pictures in a table: CSV or TSV with a column `url`, or one address a line.
 
-    Blank lines and those that begin with # are skipped. The column may have another name, such as
-    `Image URL`, or any name if it is the only one with addresses.
+    Blank lines and those that begin with # are skipped. The column of addresses may also have another
+    usual name, such as `Image URL`, or any name if it is the only one with addresses.
 
-    Columns title, artist, year, licence and source are known, others are copied; a column sha256 is
-    checked. Columns that `impasto fetch` itself adds are ignored.
+    The columns title, artist, year, licence and source are known, and others are copied. Pictures must
+    have the digests in a column sha256. Columns that `impasto fetch` itself adds are ignored.
 
     Raises:
         ImpastoError: it cannot be read, or has no column of addresses.
@@ -91,7 +91,11 @@ def _content(path: Path) -> bytes:
 
 
 def _addresses(path: Path, lines: list[str]) -> list[tuple[str, dict[str, str]]]:
-    """Read an address a line; it may contain commas."""
+    """The address in each line, which may contain commas, and no other cells.
+
+    Raises:
+        ImpastoError: most lines contain spaces, so they are rows of a table without a header.
+    """
     found = [tidy(line).strip('"') for line in lines]
     if 2 * sum(bool(re.search(r"\s", address)) for address in found) > len(found):
         raise ImpastoError(
@@ -107,7 +111,12 @@ def _of_rows(
     notes: list[str],
     left_out: dict[str, str] | None = None,
 ) -> WantedPictures:
-    """The table from rows with addresses, each with its other cells."""
+    """The pictures in rows of an address and the other cells by column; repeated and missing addresses
+    are left out with a note.
+
+    Raises:
+        ImpastoError: no row has an address.
+    """
     columns: dict[str, None] = {}
     table = WantedPictures([], notes=notes, left_out=left_out or {})
     seen: set[str] = set()

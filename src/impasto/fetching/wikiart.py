@@ -1,7 +1,7 @@
-"""WikiArt's public JSON listing as a table of URLs.
+"""WikiArt's public JSON listings as a table of URLs.
 
-The pictures come from three JSON pages of the site. Their form is known from public programs, not
-documented by the site:
+The pictures come from three JSON pages of the site. The site does not document their form, which is
+known from public programs:
 - `/en/paintings-by-style/NAME?json=2&page=N` (and -genre, -media): `Paintings` (null after the last
   page) of title, year, artistName, image, paintingUrl, with `AllPaintingsCount` and `PageSize` (60);
   the site shows no more than about 3,600 of a listing;
@@ -10,7 +10,7 @@ documented by the site:
 - `/en/App/Artist/AlphabetJson?v=new`: the artists, with the url of each.
 `image` may end in a size, such as `!Large.jpg`; without it, it is the full picture.
 
-Users must keep the site's terms and the rights in the pictures, many of which are in copyright. The
+Users must check the site's terms and the rights in the pictures, many of which are in copyright. The
 recorded licence is `unknown` unless the user gives one.
 """
 
@@ -66,9 +66,12 @@ def list_wikiart(
     Args:
         listing: `artist/NAME`, `style/NAME`, `genre/NAME`, `media/NAME`, named as in the site's
             addresses, or `all` for all artists in turn.
+        folder: of `urls.csv`; made if it does not exist.
+        options: None: the defaults.
         pages: most pages of the listing, of about 60 pictures each; with `all`, most artists.
         home: another address of the site, for tests.
-        tell: called with the number of pages (with `all`, artists) listed and of all.
+        politeness: None: of the options' rate and retries.
+        tell: called with the number of pages (with `all`, artists) listed, and their total.
 
     Raises:
         ImpastoError: the listing is unknown, or the site does not give it.
@@ -86,12 +89,12 @@ def list_wikiart(
     with fetching_into(folder):
         site = _Site(home, folder / ".listing", polite_client(options, politeness), politeness)
         if options.refresh:
-            site.forget()
+            site.delete_pages()
         rows: dict[str, WantedPicture] = {}
         for row in site.rows(kind, name, pages, tell):
             rows.setdefault(row.url, row)
         if not rows:
-            site.forget()
+            site.delete_pages()
             raise ImpastoError(
                 f"wikiart:{listing} names no pictures; names are as in the addresses of "
                 f"{home}, such as style/impressionism or artist/claude-monet"
@@ -100,7 +103,7 @@ def list_wikiart(
         table = _merged(before, list(rows.values()), kind, name)
         table.notes = [*site.notes, *table.notes]
         write_text(path, _csv(table))
-        site.forget()
+        site.delete_pages()
     return table
 
 
@@ -125,10 +128,10 @@ def _merged(
     """Merge a table's rows with a listing's, one row for each picture."""
     rows: dict[str, WantedPicture] = {}
     for row in before.rows:
-        rows.setdefault(_picture(row.url), row)
+        rows.setdefault(_normalised(row.url), row)
     several: list[str] = []
     for row in listed:
-        known = rows.get(_picture(row.url), row)
+        known = rows.get(_normalised(row.url), row)
         cells = {**known.cells, **{column: text for column, text in row.cells.items() if text}}
         if known.cells.get("source", "").startswith(f"{row.cells['source']}/"):
             cells["source"] = known.cells["source"]  # the picture's page, not only its artist's
@@ -138,7 +141,7 @@ def _merged(
                 classes.append(name)
             cells[kind] = "|".join(classes)
             several += [cells[kind]] if len(classes) > 1 else []
-        rows[_picture(row.url)] = WantedPicture(known.url, cells, known.sha256)
+        rows[_normalised(row.url)] = WantedPicture(known.url, cells, known.sha256)
     columns = dict.fromkeys((*before.columns, *([kind] if kind in _KINDS else [])))
     notes = []
     if several:
@@ -149,29 +152,32 @@ def _merged(
     return WantedPictures(list(rows.values()), tuple(columns), notes)
 
 
-def _picture(url: str) -> str:
-    """An address normalised for comparison: the site has a picture on several hosts
-    (uploads3.wikiart.org, uploads7.wikiart.org), with names plain or percent-encoded."""
+def _normalised(url: str) -> str:
+    """An address for comparison. The site has a picture on several hosts (uploads3.wikiart.org,
+    uploads7.wikiart.org), under names plain or percent-encoded."""
     address = re.sub(r"^https?://uploads\d*\.wikiart\.org/", f"{HOME}/", url)
     return unquote(address)
 
 
 class _Site:
-    """The site's listings, each page requested once; pages are kept in a hidden folder until the
-    listing is complete, so it can be continued."""
+    """The site's listings.
+
+    Each page is requested once. Pages are kept in a hidden folder until the listing is complete, so
+    that an interrupted one can be continued.
+    """
 
     def __init__(self, home: str, pages: Path, client: Client, politeness: Politeness) -> None:
         self._home, self._pages = home.rstrip("/"), pages
         self._client, self._politeness = client, politeness
         self.notes: list[str] = []
 
-    def forget(self) -> None:
+    def delete_pages(self) -> None:
         shutil.rmtree(self._pages, ignore_errors=True)
 
     def rows(
         self, kind: str, name: str, pages: int | None, tell: Callable[[int, int], None]
     ) -> Iterator[WantedPicture]:
-        """The pictures of a listing, perhaps with repeats."""
+        """The pictures of a listing; one may come several times."""
         if kind in _KINDS:
             yield from self._by_page(kind, name, pages, tell)
         elif kind == "artist":
@@ -230,7 +236,7 @@ class _Site:
         return WantedPicture(urljoin(f"{self._home}/", image.partition("!")[0]), {**cells, **more})
 
     def _json(self, path: str) -> Any:
-        """A page of the site.
+        """The content of a JSON page of the site; None if there is no such page.
 
         Raises:
             ImpastoError: it does not answer, or not in JSON.
@@ -243,7 +249,7 @@ class _Site:
             pass
         try:
             answer = json.loads(
-                self._politeness.persist(url, lambda: self._client.text(url, _BYTES)[1])
+                self._politeness.with_retries(url, lambda: self._client.read(url, _BYTES)[1])
             )
         except FetchError as error:
             if error.status == 404:
@@ -252,7 +258,7 @@ class _Site:
         except (ValueError, RecursionError) as error:
             raise ImpastoError(
                 f"cannot list {url}: the site answered with a page, not with its JSON listing; "
-                "it may not let programs in now"
+                "it may refuse programs now, so try again later"
             ) from error
         write_json(kept, answer)
         return answer
