@@ -461,7 +461,7 @@ def test_what_an_earlier_version_packed_wrongly_is_packed_anew(
     options = PackOptions(resolution=16, workers=1, duplicates="none", heldout=0)
     with monkeypatch.context() as before:
         before.setattr(decoding, "_tones", lambda *_: Tones())
-        before.setattr(decoding, "to_eight", lambda opened, *_: (opened, 0))
+        before.setattr(decoding, "to_8_bits", lambda opened, *_: (opened, 0))
         for module in (job, planning):
             before.setattr(module, "DECODING_VERSION", 1)
         pack(source, tmp_path / "packed", options)

@@ -352,7 +352,7 @@ def test_a_jpeg_too_large_after_its_draft_is_reduced_further(
     content = saved(painting("RGB"), "JPEG", quality=95)
     exact = fit_bytes(content, how(16, exact=True))
     monkeypatch.setattr(decoding, "_LARGE", 10_000)
-    monkeypatch.setattr(decoding, "_draft_factor", lambda spare: 2)
+    monkeypatch.setattr(decoding, "_draft_factor", lambda oversize: 2)
     assert psnr(fit_bytes(content, how(16)).pixels[16], exact.pixels[16]) >= 40
 
 

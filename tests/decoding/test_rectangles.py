@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from impasto.decoding.fit import FITS, Fitting, fit_file, fit_pixels, said_of, tile_boxes
+from impasto.decoding.fit import FITS, Fitting, describe_fit, fit_file, fit_pixels, tile_boxes
 from impasto.resolution import Resolution, Size, width_and_height
 from impasto.sources.trees import UnusableError
 
@@ -114,8 +114,8 @@ def test_parts_lie_within_the_picture_and_have_the_proportions(
 
 
 def test_words() -> None:
-    assert said_of("crop", 64) == "the square in the centre"
-    assert said_of("crop", Size(48, 64)) == "the rectangle in the centre"
+    assert describe_fit("crop", 64) == "the square in the centre"
+    assert describe_fit("crop", Size(48, 64)) == "the rectangle in the centre"
 
 
 def test_jpegs_are_reduced_for_the_tighter_side(tmp_path: Path) -> None:

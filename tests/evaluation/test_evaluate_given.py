@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from impasto.collection import Collection, PackOptions, pack
-from impasto.decoding import looking
+from impasto.decoding import checking
 from impasto.errors import ImpastoError
 from impasto.evaluation.folders import is_given
 from impasto.evaluation.given import (
@@ -400,7 +400,7 @@ def test_a_file_that_ends_a_decoder_is_left_out(
         with zipfile.ZipFile(place, "w") as archive:
             for path in folder.iterdir():
                 archive.write(path, path.name)
-    monkeypatch.setattr(looking, "in_order", with_faults)
+    monkeypatch.setattr(checking, "in_order", with_faults)
     monkeypatch.setattr("impasto.evaluation.given._LIMITS", PackOptions(max_seconds=1))
     given = look_through(place, many.resolutions)
     assert [file.name for file in given.files] == [f"{number}.png" for number in range(4)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from impasto.collection.job import PackJob
 from impasto.collection.options import PackOptions
-from impasto.decoding.looking import sizes_of
+from impasto.decoding.checking import sizes_of
 from impasto.errors import ImpastoError
 from impasto.messages import say
 from impasto.resolution import Resolution, area, resolution_of, width_and_height

@@ -15,7 +15,7 @@ from impasto.collection.duplicates import FINDING_VERSION
 from impasto.collection.options import PACKING_VERSION, PackOptions
 from impasto.collection.parts import Known, Piece, of_collection, open_parts
 from impasto.collection.replacing import work_folder
-from impasto.decoding.decode import DECODING_VERSION, decoded_otherwise
+from impasto.decoding.decode import DECODING_VERSION, may_decode_differently
 from impasto.errors import ImpastoError
 from impasto.resolution import Resolution
 from impasto.sources.listing import Content, Listing
@@ -104,13 +104,13 @@ class PackJob:
 
 
 def may_differ(picture: Path | Content) -> bool:
-    """`decoded_otherwise` for a picture from a source."""
+    """`may_decode_differently` for a picture from a source."""
     if isinstance(picture, bytes):
-        return decoded_otherwise(io.BytesIO(picture))
+        return may_decode_differently(io.BytesIO(picture))
     if not isinstance(picture, Path):
         return False
     try:
         with picture.open("rb") as file:
-            return decoded_otherwise(file)
+            return may_decode_differently(file)
     except OSError:
         return False

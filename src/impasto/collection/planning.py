@@ -24,7 +24,7 @@ from impasto.collection.split import held_out
 from impasto.collection.store import Collection
 from impasto.decoding.decode import DECODING_VERSION
 from impasto.decoding.fingerprint import FINGERPRINT
-from impasto.decoding.fit import TILE_SCALES, TILE_STRIDE, said_of
+from impasto.decoding.fit import TILE_SCALES, TILE_STRIDE, describe_fit
 from impasto.errors import ImpastoError
 from impasto.formatting import counted, quoted
 from impasto.resolution import area, short_side
@@ -82,7 +82,7 @@ def plan_collection(job: PackJob) -> tuple[CollectionPlan, list[str]]:
         encodings=job.encodings,
         fit={
             "name": options.fit,
-            "is": said_of(options.fit, options.resolution),
+            "is": describe_fit(options.fit, options.resolution),
             **_fit_parameters(options),
         },
         made=_made(job, gathered.try_again),

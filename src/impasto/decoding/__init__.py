@@ -1,1 +1,2 @@
-"""From one file to one packed picture: decode, colour, fit, fingerprint."""
+"""Make one packed picture of one file: decode it, convert its colours, fit it to the size, and compute
+its fingerprint."""

@@ -1,8 +1,9 @@
-"""Convert pictures with more than 8 bits a sample to 8, also where 16-bit samples use fewer bits.
+"""Convert pictures with more than 8 bits a sample to 8, also if 16-bit samples use fewer bits.
 
 Cameras, scanners and microscopes give 10, 12 or 14 bits, which many programs store unscaled in 16.
-Read as 16 bits, such a picture is almost black. The significant bits are declared in the file
-(`declared_bits`) or else guessed from the greatest sample (`guessed_bits`); a guess is reported.
+Read as 16 bits, such a picture is almost black. The file may declare the number of significant bits
+(`declared_bits`). If it does not, the number is guessed from the greatest sample (`guessed_bits`), and
+the guess is reported.
 """
 
 import sys
@@ -16,10 +17,10 @@ from impasto.sources.trees import UnusableError
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _MAX_SAMPLE_VALUE = 258, 262, 281
 _WHITE_IS_ZERO = 0
-_REACHES = 0.98
+_WHITE = 0.98
 """A picture is taken for 10 or 14 bits only if its greatest sample is at least this share of their
-maximum: a sensor's white."""
-_OTHER_ORDER = {
+maximum, as where a sensor is saturated."""
+_OPPOSITE_ORDER = {
     ";16B": ";16L",
     ";16L": ";16B",
     ";16N": ";16B" if sys.byteorder == "little" else ";16L",
@@ -28,11 +29,11 @@ _OTHER_ORDER = {
 
 
 def stored_bits(opened: ImageFile.ImageFile, header: bytes) -> int:
-    """The stored bits of a PNG's or TIFF's samples; 8 for other files.
+    """The number of stored bits of a PNG's or TIFF's samples; 8 for other files.
 
     Args:
-        opened: as Pillow has opened it.
-        header: of a PNG, its chunk IHDR.
+        opened: the picture, as Pillow has opened it.
+        header: a PNG's chunk IHDR; empty for other files.
     """
     if isinstance(opened, TiffImagePlugin.TiffImageFile):
         return max(_numbers(opened, _BITS_PER_SAMPLE), default=1)
@@ -40,18 +41,21 @@ def stored_bits(opened: ImageFile.ImageFile, header: bytes) -> int:
 
 
 def _numbers(opened: TiffImagePlugin.TiffImageFile, tag: int) -> list[int]:
+    """The integers in a TIFF's tag."""
     value = opened.tag_v2.get(tag, ())
     each = value if isinstance(value, tuple) else (value,)
     return [number for number in each if isinstance(number, int)]
 
 
 def declared_bits(opened: ImageFile.ImageFile, significant: bytes) -> int:
-    """The significant bits of a sample that the file declares; 0 if it declares none.
+    """The number of significant bits of a sample that the file declares; 0 if it declares none.
+
+    A TIFF's MaxSampleValue counts only if it is the maximum of a number of bits, since it may also be
+    the picture's own maximum.
 
     Args:
-        opened: as Pillow has opened it. A TIFF's MaxSampleValue counts only if it is the maximum of
-            a number of bits, since it may also be the picture's own maximum.
-        significant: of a PNG, its chunk sBIT.
+        opened: the picture, as Pillow has opened it.
+        significant: a PNG's chunk sBIT; empty if there is none.
     """
     if isinstance(opened, TiffImagePlugin.TiffImageFile):
         greatest = max(_numbers(opened, _MAX_SAMPLE_VALUE), default=0)
@@ -60,45 +64,49 @@ def declared_bits(opened: ImageFile.ImageFile, significant: bytes) -> int:
     return max(significant, default=0)
 
 
-def counting_bits(samples: np.ndarray, declared: int) -> int:
-    """The significant bits, given the declared ones: fewer than 16 only if all samples fit in them
-    and are not scaled to 16 already, as PNG requires."""
-    if not 8 <= declared < 16 or samples.max() >= 2**declared or _is_spread(samples):
+def significant_bits(samples: np.ndarray, declared: int) -> int:
+    """The number of significant bits of 16-bit samples, given the declared number.
+
+    It is below 16 only if all samples fit in the declared bits and are not scaled to 16 bits already, as
+    PNG requires.
+    """
+    if not 8 <= declared < 16 or samples.max() >= 2**declared or _is_scaled(samples):
         return 16
     # Scaled from 14 bits, a dark picture has multiples of 4.
     return declared if declared <= 12 or (samples % 2 ** (16 - declared)).any() else 16
 
 
 def guessed_bits(samples: np.ndarray) -> int:
-    """Guess the significant bits of 16-bit samples: 8, 10, 12, 14 or 16.
+    """Guess the number of significant bits of 16-bit samples: 8, 10, 12, 14 or 16.
 
     A 16-bit picture without a sample above 4,095 would nowhere be brighter than 16 of 255, so it
     has 12 bits, or 8 if no sample is above 255. A 14-bit picture may be a dark 16-bit one, and a
     10-bit one a dark 12-bit one, so 14 and 10 are guessed only if samples reach their white.
-    Samples scaled from 8 bits to 16 have 16, however dark.
+    Samples that were scaled from 8 bits to 16 count as 16 bits, however dark they are.
     """
     greatest = int(samples.max())
-    if greatest >= 2**14 or _is_spread(samples):
+    if greatest >= 2**14 or _is_scaled(samples):
         return 16
     if greatest < 2**8:
         return 8
     for bits in (10, 14):
-        if _REACHES * (2**bits - 1) <= greatest < 2**bits:
+        if _WHITE * (2**bits - 1) <= greatest < 2**bits:
             return bits
     return 12 if greatest < 2**12 else 16
 
 
-def _is_spread(samples: np.ndarray) -> bool:
-    """Whether 16-bit samples are 8-bit ones, repeated or followed by zeros."""
+def _is_scaled(samples: np.ndarray) -> bool:
+    """Whether 16-bit samples are scaled from 8 bits: each byte is repeated, or followed by a zero."""
     return not (samples % 257).any() or not (samples % 256).any()
 
 
 def _may_be_fewer(highest: int) -> bool:
-    """Whether samples with upper bytes of at most `highest` may have fewer than 16 significant bits."""
-    return highest < 2**4 or int(_REACHES * (2**14 - 1)) >> 8 <= highest < 2**6
+    """Whether samples whose upper bytes are at most `highest` may have fewer than 16 significant
+    bits."""
+    return highest < 2**4 or int(_WHITE * (2**14 - 1)) >> 8 <= highest < 2**6
 
 
-def to_eight(
+def to_8_bits(
     opened: ImageFile.ImageFile,
     again: Callable[[], ImageFile.ImageFile],
     stored: int,
@@ -111,17 +119,17 @@ def to_eight(
 
     Args:
         opened: the picture.
-        again: opens the file again, since Pillow reads 8 bits at a time of 16-bit colours.
-        stored: `stored_bits`.
-        declared: `declared_bits`.
-        curve: `colour_metadata.Tones.curve`.
+        again: opens the file again. Of 16-bit colours Pillow reads 8 bits at a time.
+        stored: from `stored_bits`.
+        declared: from `declared_bits`.
+        curve: from `colour_metadata.Tones`.
 
     Returns:
         The picture, and the guessed number of significant bits; 0 if none was guessed.
 
     Raises:
-        UnusableError: its samples have fewer than 16 significant bits, and Pillow cannot give them
-        whole.
+        UnusableError: its samples have fewer than 16 significant bits, and Pillow cannot give all of
+            them.
     """
     if opened.mode.startswith("I;16") and opened.format in ("PNG", "TIFF"):
         return _grey(opened, stored, declared, curve)
@@ -145,9 +153,9 @@ def _is_inverted(opened: ImageFile.ImageFile) -> bool:
 
 
 def _bits(samples: np.ndarray, declared: int) -> tuple[int, int]:
-    """The significant bits, and the same number again if it is a guess below 16, else 0."""
+    """The number of significant bits, and that number again if it is a guess below 16, else 0."""
     if declared:
-        return counting_bits(samples, declared), 0
+        return significant_bits(samples, declared), 0
     bits = guessed_bits(samples)
     return bits, bits if bits < 16 else 0
 
@@ -186,7 +194,7 @@ def _colours(
     )
     if not fewer and curve is None:
         return opened, 0
-    whole = _whole(upper, again)
+    whole = _all_bits(upper, again)
     if whole is None:
         if fewer and highest < 2**4:
             raise UnusableError(
@@ -204,23 +212,23 @@ def _colours(
     return Image.fromarray(made), guessed
 
 
-def _whole(upper: np.ndarray, again: Callable[[], ImageFile.ImageFile]) -> np.ndarray | None:
+def _all_bits(upper: np.ndarray, again: Callable[[], ImageFile.ImageFile]) -> np.ndarray | None:
     """The samples, uint16 [H, W, 3 or 4], from their upper bytes and the lower ones in the file;
     None if the file's byte order is unknown."""
     with again() as opened:
-        orders = {_order(tile) for tile in opened.tile}
+        orders = {_byte_order(tile) for tile in opened.tile}
         if orders == {"LA;16B"}:
             # Read as four 8-bit samples, a pixel is the two bytes of its grey and of its opacity.
-            opened.tile = [_ordered(tile, "RGBA") for tile in opened.tile]
+            opened.tile = [_with_byte_order(tile, "RGBA") for tile in opened.tile]
             opened.load()
             pairs = np.asarray(opened).astype(np.uint16)
             both = pairs[:, :, ::2] << 8 | pairs[:, :, 1::2]
             return both[:, :, [0, 0, 0, 1]]
-        if not all(order[-4:] in _OTHER_ORDER for order in orders):
+        if not all(order[-4:] in _OPPOSITE_ORDER for order in orders):
             return None
         # In the opposite byte order, Pillow takes the lower byte for the upper one.
         opened.tile = [
-            _ordered(tile, _order(tile)[:-4] + _OTHER_ORDER[_order(tile)[-4:]])
+            _with_byte_order(tile, _byte_order(tile)[:-4] + _OPPOSITE_ORDER[_byte_order(tile)[-4:]])
             for tile in opened.tile
         ]
         opened.load()
@@ -231,23 +239,26 @@ def _whole(upper: np.ndarray, again: Callable[[], ImageFile.ImageFile]) -> np.nd
     return whole
 
 
-def in_planes(opened: ImageFile.ImageFile) -> None:
-    """Make Pillow read a 16-bit TIFF with planar colours, whose bytes it would take for pixels."""
+def correct_planar_tiff(opened: ImageFile.ImageFile) -> None:
+    """Correct how Pillow reads a 16-bit TIFF with planar colours, of which it would take each byte for a
+    pixel."""
     if isinstance(opened, TiffImagePlugin.TiffImageFile) and stored_bits(opened, b"") == 16:
         order = ";16L" if opened.tag_v2.prefix == b"II" else ";16B"
         opened.tile = [
-            _ordered(tile, _order(tile) + order) if _order(tile) in tuple("RGBA") else tile
+            _with_byte_order(tile, _byte_order(tile) + order)
+            if _byte_order(tile) in tuple("RGBA")
+            else tile
             for tile in opened.tile
         ]
 
 
-def _order(tile: ImageFile._Tile) -> str:
+def _byte_order(tile: ImageFile._Tile) -> str:
     """Pillow's name for the byte order of a tile, such as `RGB;16B`."""
     declared = tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0]
     return declared if isinstance(declared, str) else ""
 
 
-def _ordered(tile: ImageFile._Tile, order: str) -> ImageFile._Tile:
+def _with_byte_order(tile: ImageFile._Tile, order: str) -> ImageFile._Tile:
     """The tile with another byte order."""
     args = order if isinstance(tile.args, str) else (order, *(tile.args or ("",))[1:])
     return tile._replace(args=args)

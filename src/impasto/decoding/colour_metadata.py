@@ -1,5 +1,5 @@
-"""Colour information in a file other than an ICC profile: PNG's chunks (W3C PNG, third edition,
-11.3.2) and code points (ITU-T H.273), converted to a curve for each channel and a profile of the
+"""A file's colour information besides its ICC profile: PNG's chunks (W3C PNG, third edition, 11.3.2)
+and code points (ITU-T H.273). They are converted to a curve for the samples and an ICC profile of the
 primaries.
 """
 
@@ -15,7 +15,7 @@ from impasto.decoding.heif_boxes import CodePoints
 from impasto.sources.trees import UnusableError
 
 Curve = Callable[[np.ndarray], np.ndarray]
-"""From samples to sRGB's, both float64 from 0 to 1."""
+"""A function of samples that gives sRGB's samples, both float64 from 0 to 1."""
 
 Primaries = tuple[float, ...]
 """x and y of white, red, green and blue (CIE 1931), 8 numbers."""
@@ -23,25 +23,25 @@ Primaries = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Tones:
-    """How samples become sRGB."""
+    """How samples are converted to sRGB: first by the curve, then by the profile."""
 
     curve: Curve | None = None
-    """Applied to each colour sample (not to opacity) first; None: nothing."""
+    """Applied to each colour sample, not to opacity; None: no curve."""
     profile: bytes = b""
-    """The ICC profile of the result; empty: none is needed."""
+    """The ICC profile of the curve's result; empty: it is sRGB."""
 
 
 _CHUNKS = (b"IHDR", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"sBIT")
 _LONGEST = 64
-"""Most bytes of such a chunk."""
+"""Most bytes of such a chunk; longer ones are ignored."""
 _GAMMA_SRGB = 2.2
-"""The exponent that stands for sRGB's curve where a file has only an exponent."""
-_GAMMA_OFF = 0.05
-"""A gamma within this share of sRGB's counts as sRGB, as in libpng; most PNGs with a gamma have
+"""An exponent of this stands for sRGB's curve, since a gAMA chunk can only give an exponent."""
+_GAMMA_TOLERANCE = 0.05
+"""A gamma within this share of sRGB's counts as sRGB, as in libpng. Most PNGs with a gamma have
 0.45455."""
 _GAMMAS = (16, 625_000_000)
 """Least and greatest plausible gAMA, in units of 1/100,000."""
-_SAME_PRIMARIES = 0.0015
+_PRIMARIES_TOLERANCE = 0.0015
 """Primaries that differ from sRGB's by at most this, in x and y, count as sRGB's."""
 
 _D65 = (0.3127, 0.329)
@@ -68,28 +68,29 @@ _PRIMARIES: dict[int, Primaries] = {
 _AS_SRGB = (1, 2, 4, 6, 7, 11, 12, 13, 14, 15)
 _LINEAR = 8
 _EXPONENTS = {5: 2.8, 17: 2.6}
-_BEYOND = {16: "PQ", 18: "HLG"}
+_HDR = {16: "PQ", 18: "HLG"}
 
 
-def encoded(light: np.ndarray) -> np.ndarray:
+def srgb_of_linear(light: np.ndarray) -> np.ndarray:
     """sRGB samples of linear light, both from 0 to 1 (IEC 61966-2-1)."""
     light = np.clip(light, 0, 1)
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
 def _power(exponent: float, samples: np.ndarray) -> np.ndarray:
-    return encoded(np.clip(samples, 0, 1) ** exponent)
+    return srgb_of_linear(np.clip(samples, 0, 1) ** exponent)
 
 
-def _full(depth: int, curve: Curve | None, samples: np.ndarray) -> np.ndarray:
-    """Video-range samples (black 16, white 235 of 8 bits) scaled to the full range."""
+def _from_video_range(depth: int, curve: Curve | None, samples: np.ndarray) -> np.ndarray:
+    """Scale video-range samples of this many bits (in 8 bits, black is 16 and white 235) to the full
+    range, and apply a curve."""
     codes = samples * (2**depth - 1) / 2 ** (depth - 8)
     spread = np.clip((codes - 16) / 219, 0, 1)
     return spread if curve is None else curve(spread)
 
 
-def chunks_of(file: io.BufferedReader | io.BytesIO) -> dict[bytes, bytes]:
-    """A PNG's chunks about its samples, which precede its pixels; empty for other files."""
+def png_chunks(file: io.BufferedReader | io.BytesIO) -> dict[bytes, bytes]:
+    """The content of a PNG's chunks `_CHUNKS` by their names; empty for other files."""
     found: dict[bytes, bytes] = {}
     file.seek(0)
     if file.read(8) != b"\x89PNG\r\n\x1a\n":
@@ -103,12 +104,16 @@ def chunks_of(file: io.BufferedReader | io.BytesIO) -> dict[bytes, bytes]:
     return found
 
 
-def of_png(chunks: dict[bytes, bytes], profile: bytes) -> Tones:
-    """A PNG's conversion to sRGB, from the chunk cICP, else its ICC profile, else sRGB, else gAMA
-    and cHRM.
+def tones_of_png(chunks: dict[bytes, bytes], profile: bytes) -> Tones:
+    """A PNG's conversion to sRGB: by the chunk cICP, else the ICC profile, else sRGB, else gAMA and
+    cHRM.
+
+    Args:
+        chunks: from `png_chunks`.
+        profile: the ICC profile; empty if there is none.
 
     Raises:
-        UnusableError: no screen of sRGB can show its colours.
+        UnusableError: sRGB cannot show its colours, or they are unknown.
     """
     code_points = chunks.get(b"cICP", b"")
     depth = max(8, chunks.get(b"IHDR", bytes(13))[8])
@@ -119,13 +124,13 @@ def of_png(chunks: dict[bytes, bytes], profile: bytes) -> Tones:
                 f"unreadable: its cICP chunk says that its colours are no red, green and blue (matrix "
                 f"coefficients {matrix}); save it as sRGB"
             )
-        return of_code_points((primaries, transfer, matrix, bool(full)), depth)
+        return tones_of_code_points((primaries, transfer, matrix, bool(full)), depth)
     if profile or b"sRGB" in chunks:
         return Tones(profile=profile)
     curve = None
     if len(chunks.get(b"gAMA", b"")) == 4:
         gamma = int.from_bytes(chunks[b"gAMA"], "big")
-        same = abs(gamma / 100_000 * _GAMMA_SRGB - 1) < _GAMMA_OFF
+        same = abs(gamma / 100_000 * _GAMMA_SRGB - 1) < _GAMMA_TOLERANCE
         if _GAMMAS[0] <= gamma <= _GAMMAS[1] and not same:
             curve = functools.partial(_power, 100_000 / gamma)
     primaries_profile = b""
@@ -135,16 +140,20 @@ def of_png(chunks: dict[bytes, bytes], profile: bytes) -> Tones:
     return Tones(curve, primaries_profile)
 
 
-def of_code_points(points: CodePoints, depth: int = 8) -> Tones:
-    """The conversion to sRGB for colours given by code points.
+def tones_of_code_points(points: CodePoints, depth: int = 8) -> Tones:
+    """The conversion to sRGB of colours described by code points.
+
+    Args:
+        points: the code points; their matrix coefficients are ignored.
+        depth: bits of a sample.
 
     Raises:
         UnusableError: sRGB cannot show them, or they are unknown.
     """
     primaries, transfer, _, full = points
-    if transfer in _BEYOND:
+    if transfer in _HDR:
         raise UnusableError(
-            f"unreadable: of high dynamic range ({_BEYOND[transfer]}), brighter than sRGB's white; "
+            f"unreadable: of high dynamic range ({_HDR[transfer]}), brighter than sRGB's white; "
             "export it as sRGB"
         )
     if primaries not in _PRIMARIES or not (
@@ -156,26 +165,29 @@ def of_code_points(points: CodePoints, depth: int = 8) -> Tones:
         )
     curve: Curve | None = None
     if transfer == _LINEAR:
-        curve = encoded
+        curve = srgb_of_linear
     elif transfer in _EXPONENTS:
         curve = functools.partial(_power, _EXPONENTS[transfer])
     if not full:
-        curve = functools.partial(_full, depth, curve)
+        curve = functools.partial(_from_video_range, depth, curve)
     return Tones(curve, profile_of_primaries(_PRIMARIES[primaries]))
 
 
-# From XYZ to sharpened cone responses (Bradford); and ICC's white.
+# Bradford's matrix from XYZ to sharpened cone responses.
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
-_D50 = np.array([0.9642, 1.0, 0.8249])
+_D50 = np.array([0.9642, 1.0, 0.8249])  # the white of ICC profiles
 
 
 @functools.lru_cache(maxsize=32)
 def profile_of_primaries(primaries: Primaries) -> bytes:
-    """An ICC profile (ICC.1:2022) of colours with these primaries and sRGB's curve; empty if they
-    are sRGB's, or span no colours."""
-    if max(abs(a - b) for a, b in zip(primaries, _SRGB_PRIMARIES, strict=True)) <= _SAME_PRIMARIES:
+    """An ICC profile (ICC.1:2022) with these primaries and sRGB's curve; empty if they are sRGB's, or
+    describe no colour space."""
+    if (
+        max(abs(a - b) for a, b in zip(primaries, _SRGB_PRIMARIES, strict=True))
+        <= _PRIMARIES_TOLERANCE
+    ):
         return b""
     white, *points = (
         (x, y, 1 - x - y) for x, y in zip(primaries[::2], primaries[1::2], strict=True)
@@ -214,5 +226,5 @@ def profile_of_primaries(primaries: Primaries) -> bytes:
 
 
 def _fixed(*numbers: float) -> bytes:
-    """ICC's s15Fixed16Number."""
+    """Numbers as ICC's s15Fixed16Number."""
     return struct.pack(f">{len(numbers)}i", *(round(number * 65536) for number in numbers))

@@ -1,4 +1,5 @@
-"""Decode a file: fast (by JPEG draft mode), in bounded memory, or with a reason why not."""
+"""Decode a file, fast (by JPEG's draft mode) and in bounded memory, or give the reason why it cannot be
+decoded."""
 
 import contextlib
 import functools
@@ -10,37 +11,34 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
-from impasto.decoding.bit_depth import declared_bits, in_planes, stored_bits, to_eight
+from impasto.decoding.bit_depth import correct_planar_tiff, declared_bits, stored_bits, to_8_bits
 from impasto.decoding.colour import WHITE, finish, prepare, profile_of
 from impasto.decoding.colour_metadata import (
     ADOBE_RGB,
     Tones,
-    chunks_of,
-    of_code_points,
-    of_png,
+    png_chunks,
     profile_of_primaries,
+    tones_of_code_points,
+    tones_of_png,
 )
-from impasto.decoding.heif_boxes import code_points, is_cut
+from impasto.decoding.heif_boxes import code_points
 from impasto.decoding.plugins import jxl_size, load_plugin
-from impasto.formatting import error_text
 from impasto.sources.file_kinds import (
     BEGINNING,
     RAW,
     TIFF,
-    begins_as_picture,
     camera_raw,
     container,
-    describe_other,
 )
 from impasto.sources.trees import UnusableError
 
 DECODING_VERSION = 2
-"""Incremented when some files decode to other pixels than before; `decoded_otherwise` names them."""
+"""Incremented when some files decode to other pixels than before; see `may_decode_differently`."""
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, in pixels of the upright source picture (EXIF applied)."""
+"""Left, top, right, bottom, in pixels of the source picture, upright by its EXIF orientation."""
 
 Stream = io.BufferedReader | io.BytesIO
 """An open file, or bytes in memory."""
@@ -49,25 +47,26 @@ FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "ICO"),
     "TGA",  # Last, because its files have no signature.
 )
-"""Pillow's names of the formats that are read, besides those of `plugins.py`. Not all of Pillow's:
-some start other programs (EPS)."""
+"""Pillow's names of the formats that are read, besides those of `plugins.py`. Others of Pillow's are
+left out, since some start other programs (EPS)."""
 
 _METADATA_BYTES = 2**26
-"""Most bytes of a text or colour profile in a PNG, decompressed."""
+"""Most bytes of a decompressed text or colour profile in a PNG."""
 _LARGE = 2**24
-"""A decoded picture of more pixels is first reduced by an integer factor that leaves at least
-`_GAP` times the target."""
+"""A decoded picture of more pixels is first reduced by an integer factor, to at least `_GAP` times the
+target."""
 _GAP = 4
-"""The least size, in multiples of the target, after averaging whole pixels before resampling."""
+"""Averaging of whole pixels before resampling leaves at least this many times the target's side."""
 
 _EXIF_ORIENTATION = 0x0112
 _EXIF_INTEROPERABILITY = 0xA005
-_EXIF_WITHIN = 2**16
+_EXIF_BYTES = 2**16
 """Bytes at the beginning of a JPEG that are searched for EXIF data, which is in its first or second
 segment."""
 _ADOBE_RGB = "R03"
-"""What cameras write there, instead of a profile, for Adobe RGB (DCF 2.0)."""
-# By orientation: whether the axes are swapped, then mirrored left to right, then top to bottom.
+"""The value of the EXIF interoperability index for Adobe RGB (DCF 2.0); such files of cameras have no
+profile."""
+# By EXIF orientation: whether to swap the axes, then to mirror left to right, then top to bottom.
 _ORIENTATIONS = {
     2: (False, True, False),
     3: (False, True, True),
@@ -84,25 +83,26 @@ _TILE_SIDES = (322, 323)
 
 @dataclass(frozen=True)
 class Decoded:
-    """An upright picture of `width` by `height`, perhaps decoded at a reduced size.
-
-    `extent` is the picture's exact box in `image`: a reduced JPEG ends inside its last pixels, and
-    counting these as whole would shift everything by up to half a pixel.
-    """
+    """An upright picture, decoded at its own or a reduced size."""
 
     image: Image.Image
     """In one of the modes of `colour.prepare`."""
     extent: Box
+    """The picture's exact box in `image`. A reduced JPEG ends inside its last pixels. If these counted
+    as whole, everything would be shifted by up to half a pixel."""
     width: int
+    """Of the source picture, in pixels."""
     height: int
+    """Of the source picture, in pixels."""
     profile: bytes = b""
     """The ICC profile of `image`; empty: none."""
     background: tuple[int, int, int] = WHITE
+    """The colour behind transparent pixels."""
     guessed_bits: int = 0
-    """The guessed number of significant bits in 16; 0: nothing was guessed."""
+    """The guessed number of significant bits of 16-bit samples; 0: nothing was guessed."""
 
-    def within(self, box: Box) -> Box:
-        """Convert a box in the picture's pixels to one in `image`."""
+    def box_in_image(self, box: Box) -> Box:
+        """Convert a box in pixels of the source picture to one in pixels of `image`."""
         left, top, right, bottom = self.extent
         x_scale = (right - left) / self.width
         y_scale = (bottom - top) / self.height
@@ -113,26 +113,32 @@ class Decoded:
             min(bottom, top + box[3] * y_scale),
         )
 
-    def shrink(self, box: Box, size: tuple[int, int], exact: bool = False) -> Image.Image:
-        """The part of the picture in `box`, at `size`, by Lanczos resampling; sRGB.
+    def resized(self, box: Box, size: tuple[int, int], exact: bool = False) -> Image.Image:
+        """A part of the picture at another size, by Lanczos resampling, in sRGB.
 
-        Unless `exact`, a part more than `_GAP` times as large is first reduced to at least that by
-        averaging whole pixels: five times faster, at some 50 dB PSNR.
+        Args:
+            box: the part, in pixels of the source picture.
+            size: width and height of the result.
+            exact: only Lanczos resampling. Otherwise a part more than `_GAP` times as large is first
+                reduced to at least that by averaging whole pixels. This is five times faster, at some
+                50 dB PSNR.
         """
         gap = None if exact else _GAP
         small = self.image.resize(
-            size, Image.Resampling.LANCZOS, box=self.within(box), reducing_gap=gap
+            size, Image.Resampling.LANCZOS, box=self.box_in_image(box), reducing_gap=gap
         )
         return finish(small, self.profile, self.background)
 
     def thumbnail(self, side: int) -> Image.Image:
-        """The whole picture for its fingerprint, sRGB, with sides of at most `side`; one in sRGB is
-        returned unchanged, at any size."""
+        """The whole picture in sRGB, for its fingerprint, with sides of at most `side`.
+
+        If `image` is in sRGB already, it is returned unchanged, at its own size.
+        """
         if self.image.mode == "RGB" and not self.profile:
             return self.image
         size = (min(side, self.image.width), min(side, self.image.height))
-        # `reducing_gap` averages whole pixels first, four times faster; a box filter would count
-        # pixels on a boundary whole.
+        # `reducing_gap` averages whole pixels first, which is four times faster. A box filter would
+        # count pixels on a boundary as whole.
         small = self.image.resize(size, Image.Resampling.HAMMING, box=self.extent, reducing_gap=2)
         return finish(small, self.profile, self.background)
 
@@ -171,8 +177,8 @@ def _limits(max_pixels: int, salvage: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _silence(file: Stream) -> Iterator[None]:
-    """Keep libtiff's warnings off the process's error stream."""
+def _without_libtiff_warnings(file: Stream) -> Iterator[None]:
+    """If the file is a TIFF, discard what libtiff writes to the process's error stream."""
     file.seek(0)
     if file.read(4) not in TIFF:
         yield
@@ -189,7 +195,7 @@ def _silence(file: Stream) -> Iterator[None]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none or the EXIF data is damaged."""
+    """The EXIF orientation; 1 if there is none or the EXIF data is damaged."""
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:
@@ -212,43 +218,42 @@ def _upright(image: Image.Image, extent: Box, orientation: int) -> tuple[Image.I
     return image, (left, top, right, bottom)
 
 
-def _draft_factor(spare: float) -> int:
-    """The factor by which a JPEG may be reduced while decoding; at least twice the target must
-    remain."""
-    return next((factor for factor in (8, 4, 2) if spare / factor >= 2), 1)
+def _draft_factor(oversize: float) -> int:
+    """The factor by which a JPEG is reduced while decoding. At least twice the target must remain."""
+    return next((factor for factor in (8, 4, 2) if oversize / factor >= 2), 1)
 
 
 def decode(
     file: Stream,
-    spare: Callable[[int, int], float],
+    oversize: Callable[[int, int], float],
     max_pixels: int,
     background: tuple[int, int, int] = WHITE,
     salvage: bool = False,
 ) -> Decoded:
-    """Decode a picture at no more than the needed size.
+    """Decode a picture, at a reduced size if it is larger than needed.
 
     A JPEG is reduced while decoding, other large pictures right after. Of several pictures in a
     file, the first is taken.
 
     Args:
         file: at its beginning.
-        spare: a function of width and height: how many times larger the picture is than needed; 1:
-            decode it in full. May raise UnusableError.
-        max_pixels: larger pictures are refused.
-        background: the colour behind transparent pixels.
-        salvage: accept truncated files. The missing part is grey in a JPEG; in others it is zeros:
-            black, transparent, or a palette's first colour.
+        oversize: a function of width and height that says how many times larger than needed the
+            picture's sides are; 1: decode it in full. May raise UnusableError.
+        max_pixels: pictures of more pixels are refused.
+        background: the colour behind transparent pixels, 0 to 255.
+        salvage: accept truncated files. The missing part is grey in a JPEG. In other formats it is
+            zeros: black, transparent, or a palette's first colour.
 
     Raises:
         UnusableError: with the reason why there is no picture in it.
-        Exception: decoders raise almost anything on damaged files; `reason_for` gives the reason.
+        Exception: decoders raise almost any exception on damaged files; `reasons.py` gives the reason.
     """
     if camera_raw(file):
         raise UnusableError(f"not a picture: {RAW}")
-    chunks = chunks_of(file)
+    chunks = png_chunks(file)
     with (
         _limits(max_pixels, salvage),
-        _silence(file),
+        _without_libtiff_warnings(file),
         _open(file, max_pixels) as opened,
     ):
         tones = _tones(opened, file, chunks)
@@ -256,16 +261,16 @@ def decode(
         declared = declared_bits(opened, chunks.get(b"sBIT", b""))
         width, height = opened.size
         _check_tiles(opened)
-        too_fine = spare(width, height)
-        extent = _drafted(opened, _draft_factor(too_fine))
-        too_fine /= width / extent[2]
+        ratio = oversize(width, height)
+        extent = _drafted(opened, _draft_factor(ratio))
+        ratio /= width / extent[2]
         opened.load()
-        eight, guessed = to_eight(
+        eight, guessed = to_8_bits(
             opened, lambda: _open(file, max_pixels), stored, declared, tones.curve
         )
         factor = 1
         if opened.width * opened.height > _LARGE:
-            factor = max(1, int(too_fine / _GAP))
+            factor = max(1, int(ratio / _GAP))
             extent = (0, 0, extent[2] / factor, extent[3] / factor)
         # Read after loading, which turns a TIFF upright and resets its orientation.
         orientation = _orientation(opened)
@@ -278,7 +283,7 @@ def decode(
 
 
 def _drafted(opened: ImageFile.ImageFile, factor: int) -> Box:
-    """Have the decoder reduce a picture by about a factor if it can; gives the picture's box in the
+    """Let the decoder reduce a picture by about a factor, if it can; returns the picture's box in the
     result."""
     width, height = opened.size
     if factor > 1:
@@ -309,9 +314,9 @@ def _open(file: Stream, max_pixels: int) -> ImageFile.ImageFile:
     except RuntimeError as error:
         if form != "JXL":
             raise
-        # For any error, its plugin advises how to build it.
+        # The plugin's text for any error is advice on building it.
         raise OSError("or cut short") from error
-    in_planes(opened)
+    correct_planar_tiff(opened)
     return opened
 
 
@@ -323,11 +328,11 @@ def _tones(opened: ImageFile.ImageFile, file: Stream, chunks: dict[bytes, bytes]
     """
     profile = profile_of(opened)
     if opened.format == "PNG":
-        return of_png(chunks, profile)
+        return tones_of_png(chunks, profile)
     if opened.format in ("AVIF", "HEIF") and not profile:
-        # The decoder has applied the matrix and the range.
+        # The decoder has applied the matrix and the video range already.
         points = code_points(file)
-        return Tones() if points is None else of_code_points((*points[:3], True))
+        return Tones() if points is None else tones_of_code_points((*points[:3], True))
     if not profile and _is_adobe_rgb(opened):
         return Tones(profile=profile_of_primaries(ADOBE_RGB))
     return Tones(profile=profile)
@@ -344,19 +349,25 @@ def _is_adobe_rgb(opened: ImageFile.ImageFile) -> bool:
     return isinstance(declared, str) and declared.startswith(_ADOBE_RGB)
 
 
-def decoded_otherwise(file: Stream) -> bool:
-    """Whether a file that gave a picture may give another one since version 1: PNG by its chunks on
-    colours, AVIF by its code points, a camera's JPEG by its EXIF data, and what has 12 or 16 bits a
-    sample."""
+def may_decode_differently(file: Stream) -> bool:
+    """Whether a file that gave a picture in version 1 may give another one now.
+
+    These are PNGs with chunks on colours, AVIFs with code points, JPEGs of cameras that are in Adobe RGB
+    by EXIF data, and files of 12 or 16 bits a sample.
+    """
     start = file.read(BEGINNING)
     if start.startswith(b"\xff\xd8\xff"):
-        if _ADOBE_RGB.encode() not in file.read(_EXIF_WITHIN):
+        if _ADOBE_RGB.encode() not in file.read(_EXIF_BYTES):
             return False
     elif not start.startswith((b"\x89PNG", *TIFF)) and container(start) != "AVIF":
         return False
     try:
-        chunks = chunks_of(file)
-        with _limits(2**40, salvage=False), _silence(file), _open(file, 2**40) as opened:
+        chunks = png_chunks(file)
+        with (
+            _limits(2**40, salvage=False),
+            _without_libtiff_warnings(file),
+            _open(file, 2**40) as opened,
+        ):
             tones = _tones(opened, file, chunks)
             stored = stored_bits(opened, chunks.get(b"IHDR", b""))
             return tones != Tones(profile=profile_of(opened)) or stored > 8 or camera_raw(file)
@@ -365,10 +376,10 @@ def decoded_otherwise(file: Stream) -> bool:
 
 
 def _check_tiles(opened: ImageFile.ImageFile) -> None:
-    """Refuse a TIFF that declares tiles far larger than itself, since they would be allocated.
+    """Check that a TIFF's tiles are not far larger than the picture, since a whole tile is allocated.
 
     Raises:
-        UnusableError: they are.
+        UnusableError: they are, or have no valid size.
     """
     tags = opened.tag_v2 if isinstance(opened, TiffImagePlugin.TiffImageFile) else {}
     sides = [tags.get(tag, 1) for tag in _TILE_SIDES]
@@ -383,60 +394,3 @@ def _is_blank(image: Image.Image) -> bool:
     extremes = image.getextrema()
     bands = extremes if isinstance(extremes[0], tuple) else (extremes,)
     return all(low == high for low, high in bands)
-
-
-def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError:
-    """The reason why a file gives no picture, from the exception in decoding: `kind: details`.
-
-    The kinds: `not a picture`, `truncated`, `unreadable` (mostly damaged), `too large`, `too small`
-    and `not installed` (its decoder); and, from where files are opened, `unreadable for now`.
-    """
-    if isinstance(error, UnusableError):
-        return error
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return UnusableError(
-            f"too large: more than {max_pixels:,} pixels; --max-pixels allows more"
-        )
-    if isinstance(error, MemoryError):
-        return UnusableError("unreadable for now: there was not enough memory to decode it")
-    text = error_text(error)
-    if "MAX_TEXT_CHUNK" in text or "MAX_TEXT_MEMORY" in text:
-        return UnusableError("too large: its text unpacks to more than 64 MB")
-    start, size, end = _ends(file)
-    in_boxes = container(start) and not start.startswith(b"\xff\x0a")
-    if "truncated" in text.lower() or _is_cut(start, size, end) or (in_boxes and is_cut(file)):
-        return UnusableError("truncated: the file ends before its picture does")
-    if isinstance(error, UnidentifiedImageError):
-        if start.startswith(TIFF):
-            return UnusableError(
-                "unreadable: damaged, or a TIFF of a kind that is not read here; save it with 8 or 16 "
-                "bits a sample"
-            )
-        if begins_as_picture(start):
-            return UnusableError("unreadable: damaged (its header makes no sense)")
-        return UnusableError(f"not a picture: {describe_other(start)}")
-    return UnusableError(f"unreadable: damaged ({text})")
-
-
-def _ends(file: Stream) -> tuple[bytes, int, bytes]:
-    """A file's first bytes, its length and its last bytes."""
-    file.seek(0)
-    start = file.read(BEGINNING)
-    size = file.seek(0, io.SEEK_END)
-    file.seek(max(0, size - 64))
-    return start, size, file.read()
-
-
-def _is_cut(start: bytes, size: int, end: bytes) -> bool:
-    """Whether a picture's file is cut short, by each format's end marker."""
-    if start.startswith(b"\xff\xd8\xff"):
-        return b"\xff\xd9" not in end
-    if start.startswith(b"\x89PNG"):
-        return b"IEND" not in end
-    if start.startswith(b"GIF8"):
-        return not end.rstrip(b"\0").endswith(b";")
-    if start.startswith(b"RIFF"):
-        return int.from_bytes(start[4:8], "little") + 8 > size
-    if start.startswith(TIFF):
-        return int.from_bytes(start[4:8], "little" if start[:1] == b"I" else "big") >= size
-    return False

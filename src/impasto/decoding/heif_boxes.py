@@ -1,5 +1,5 @@
-"""Files in boxes (ISO/IEC 14496-12), such as AVIF, HEIC and JPEG XL: whether they are complete, and
-a picture's code points for colour (ISO/IEC 23008-12), of which Pillow gives only ICC profiles."""
+"""Files made of boxes (ISO/IEC 14496-12), such as AVIF, HEIC and JPEG XL: whether they are complete, and
+a picture's code points for colour (ISO/IEC 23008-12). Pillow gives ICC profiles only."""
 
 import io
 from collections.abc import Iterator
@@ -13,31 +13,32 @@ samples use the full range."""
 
 
 def code_points(file: io.BufferedReader | io.BytesIO) -> CodePoints | None:
-    """The code points of the primary picture; None if the file has none."""
+    """The colour code points of the primary picture in an AVIF or HEIC file; None if it has none."""
     meta = _meta(file)[4:]
     boxes = dict(_inside(meta))
     properties = dict(_inside(boxes.get(b"iprp", b"")))
-    each = list(_inside(properties.get(b"ipco", b"")))
     known = {
-        number: _of_box(content)
-        for number, (kind, content) in enumerate(each, 1)
+        number: _in_colour_box(content)
+        for number, (kind, content) in enumerate(_inside(properties.get(b"ipco", b"")), 1)
         if kind == b"colr" and content[:4] == b"nclx" and len(content) >= 11
     }
-    chosen = _properties_of(_primary(boxes.get(b"pitm", b"")), properties.get(b"ipma", b""))
-    mine = [known[number] for number in chosen if number in known]
-    if mine:
-        return mine[0]
-    # A picture in tiles may have them at the tiles only.
+    primary = _primary(boxes.get(b"pitm", b""))
+    for number in _properties_of(primary, properties.get(b"ipma", b"")):
+        if number in known:
+            return known[number]
+    # In a picture made of tiles only the tiles may have them.
     return next(iter(known.values())) if len(set(known.values())) == 1 else None
 
 
-def _of_box(content: bytes) -> CodePoints:
+def _in_colour_box(content: bytes) -> CodePoints:
+    """The code points in a box `colr` of the kind `nclx`."""
     primaries, transfer, matrix = (int.from_bytes(content[at : at + 2], "big") for at in (4, 6, 8))
     return primaries, transfer, matrix, bool(content[10] & 0x80)
 
 
-def top_level(file: io.BufferedReader | io.BytesIO) -> Iterator[tuple[bytes, int, int]]:
-    """The kind of each box in a file, with the start and declared end of its content."""
+def top_level_boxes(file: io.BufferedReader | io.BytesIO) -> Iterator[tuple[bytes, int, int]]:
+    """The kind of each top-level box in a file, with the offsets of its content's start and declared
+    end."""
     size = file.seek(0, io.SEEK_END)
     at = 0
     while at + 8 <= size:
@@ -53,15 +54,15 @@ def top_level(file: io.BufferedReader | io.BytesIO) -> Iterator[tuple[bytes, int
         at = end
 
 
-def is_cut(file: io.BufferedReader | io.BytesIO) -> bool:
+def is_truncated(file: io.BufferedReader | io.BytesIO) -> bool:
     """Whether a file is shorter than its boxes declare."""
     size = file.seek(0, io.SEEK_END)
-    return max((end for _, _, end in top_level(file)), default=0) > size
+    return max((end for _, _, end in top_level_boxes(file)), default=0) > size
 
 
 def _meta(file: io.BufferedReader | io.BytesIO) -> bytes:
-    """The content of the file's box `meta`; empty where there is none."""
-    for kind, begins, end in top_level(file):
+    """The content of the file's box `meta`; empty if there is none."""
+    for kind, begins, end in top_level_boxes(file):
         if kind == b"meta":
             file.seek(begins)
             return file.read(min(_MOST, end - begins))
@@ -80,25 +81,25 @@ def _inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _primary(content: bytes) -> int:
-    """The number of a file's primary picture."""
+    """The item ID of the primary picture, from the content of the box `pitm`."""
     return int.from_bytes(content[4:6] if content[:1] == b"\0" else content[4:8], "big")
 
 
 def _properties_of(item: int, content: bytes) -> list[int]:
-    """The indices of a picture's properties, from 1."""
+    """The indices of an item's properties, from 1, from the content of the box `ipma`."""
     if len(content) < 8:
         return []
-    wide = 2 if content[0] == 0 else 4
-    long = content[3] & 1
+    id_bytes = 2 if content[0] == 0 else 4
+    size = 2 if content[3] & 1 else 1
     at = 8
     for _ in range(int.from_bytes(content[4:8], "big")):
-        if at + wide >= len(content):
+        if at + id_bytes >= len(content):
             break
-        number = int.from_bytes(content[at : at + wide], "big")
-        count, at = content[at + wide], at + wide + 1
-        size = 2 if long else 1
+        number = int.from_bytes(content[at : at + id_bytes], "big")
+        count, at = content[at + id_bytes], at + id_bytes + 1
         if number == item:
             some = (content[at + size * n : at + size * (n + 1)] for n in range(count))
-            return [int.from_bytes(one, "big") & (0x7FFF if long else 0x7F) for one in some]
+            # The highest bit says whether the property is essential.
+            return [int.from_bytes(one, "big") & (0x7FFF if size == 2 else 0x7F) for one in some]
         at += size * count
     return []

@@ -1,15 +1,17 @@
-"""HEIC and JPEG XL, which Pillow reads by plugins (the extra `formats`), and AVIF, which it may lack."""
+"""Formats that Pillow may lack: HEIC and JPEG XL, which it reads by plugins (the extra `formats`), and
+AVIF."""
 
 import importlib
 import io
 
 from PIL import Image
 
-from impasto.decoding.heif_boxes import top_level
+from impasto.decoding.heif_boxes import top_level_boxes
 from impasto.sources.trees import UnusableError
 
 NOT_INSTALLED = "not installed"
-"""The kind of reason for a picture whose plugin is missing; it may be installed later."""
+"""The kind of reason for a picture whose decoder is missing. The picture is tried again at the next
+packing, since the decoder may be installed by then."""
 
 _NAMES = {"HEIF": "a HEIC photo", "JXL": "a JPEG XL picture", "AVIF": "an AVIF picture"}
 _INSTALL = {
@@ -20,10 +22,10 @@ _INSTALL = {
 
 
 def load_plugin(form: str) -> None:
-    """Make Pillow read a format: `HEIF`, `JXL` or `AVIF`.
+    """Register Pillow's decoder for a format: `HEIF`, `JXL` or `AVIF`.
 
     Raises:
-        UnusableError: its plugin is not installed; the reason says how to install it.
+        UnusableError: it is not installed; the reason says how to install it.
     """
     Image.init()
     try:
@@ -46,8 +48,8 @@ def _reads_avif() -> bool:
 
 
 def jxl_size(file: io.BufferedReader | io.BytesIO) -> tuple[int, int]:
-    """Width and height of a JPEG XL picture by its header (ISO/IEC 18181-1, SizeHeader), since the
-    plugin decodes the whole picture to give them; 0, 0 for an invalid header."""
+    """Width and height of a JPEG XL picture by its header (ISO/IEC 18181-1, SizeHeader); 0, 0 for an
+    invalid header. Pillow's plugin would decode the whole picture for these."""
     bits = int.from_bytes(_codestream(file)[2:], "little")
 
     def take(count: int) -> int:
@@ -71,13 +73,14 @@ def jxl_size(file: io.BufferedReader | io.BytesIO) -> tuple[int, int]:
 
 
 def _codestream(file: io.BufferedReader | io.BytesIO) -> bytes:
-    """The first bytes of a JPEG XL file's codestream, bare or in a container (18181-2)."""
+    """The first 16 bytes of a JPEG XL file's codestream, which is bare or in a container (18181-2);
+    empty if there is none."""
     file.seek(0)
     start = file.read(16)
     if start.startswith(b"\xff\x0a"):
         return start
-    for kind, begins, _ in top_level(file):
-        if kind in (b"jxlc", b"jxlp"):  # Whole, or a part after its number.
+    for kind, begins, _ in top_level_boxes(file):
+        if kind in (b"jxlc", b"jxlp"):  # The whole codestream, or a part that follows its number.
             file.seek(begins if kind == b"jxlc" else begins + 4)
             return file.read(16)
     return b""

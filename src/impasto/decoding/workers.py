@@ -1,8 +1,8 @@
 """Map a function over items in several processes, with results in order.
 
-`multiprocessing.Pool` is not used, for three reasons. Here a file that kills its process (a
-decoder's crash, no memory) costs only that file; Ctrl-C ends all processes at once and silently;
-and memory holds only a few results for each process.
+It differs from `multiprocessing.Pool` in three ways. A file that kills its process (a decoder's crash,
+no memory) costs only that file. Ctrl-C ends all processes at once and silently. Memory holds only a few
+results for each process.
 """
 
 import contextlib
@@ -27,21 +27,22 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _QUEUED = 2
-"""Items given to a process at once, so that it never waits for the next; ..."""
+"""Most items that a process has at once. With a second one, it need not wait for the next."""
 _QUEUED_BYTES = 4096
-"""... if they are small enough for a pipe's buffer (the smallest, macOS's, holds 8 KB). Sending
-more to a busy process blocks until it reads; if it is sending a long answer itself, both would wait."""
+"""Most bytes of an item that is sent to a busy process. It has to fit in a pipe's buffer (the smallest,
+macOS's, holds 8 KB). Sending more would block until the process reads. If the process is itself sending
+a long answer, both would wait for ever."""
 _READY = "ready"
 GAVE_UP = "gave up"
 """The kind of reason for a picture that ended its process or took too long."""
 
 
 class DiedError(Exception):
-    """The process ended without a result for an item; the text says why."""
+    """A process ended, or was ended, without a result for an item; the text says why."""
 
     @property
     def reason(self) -> str:
-        """Why a picture is left out, if that was the item: `gave up: it took more than 60 s`."""
+        """The reason why a picture is left out, such as `gave up: it took more than 60 s`."""
         return f"{GAVE_UP}: {self}"
 
 
@@ -54,10 +55,10 @@ def available_cores() -> int:
 
 @contextlib.contextmanager
 def _interrupt_blocked() -> Iterator[None]:
-    """Block Ctrl-C; processes started meanwhile never see it.
+    """Block Ctrl-C (SIGINT) in processes that are started in this block.
 
-    They inherit the blocked signal, so that even one that is still importing ends without a
-    traceback. Only this process handles Ctrl-C, and ends them.
+    They inherit the blocked signal, so even one that is still importing prints no traceback. Only this
+    process handles Ctrl-C, and ends them.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -73,8 +74,8 @@ def _interrupt_blocked() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _main_hidden() -> Iterator[None]:
-    """Keep processes started meanwhile from importing the running script, which would run it again
-    if it has no guard `if __name__ == "__main__"`."""
+    """Keep processes that are started in this block from importing the running script. Importing would
+    run a script that has no guard `if __name__ == "__main__"`."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -96,22 +97,24 @@ def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
 
 @dataclass(eq=False)
 class _Worker(Generic[Item]):
+    """A process, and the items that it has."""
+
     process: BaseProcess
     connection: Connection
     ready: bool = False
     given: deque[tuple[int, Item]] = field(default_factory=deque)
     spent: float = 0.0
-    """Seconds waited for it since it began its first queued item."""
+    """Seconds for which this process waited for it since it began its first queued item."""
 
     def give(self, item: tuple[int, Item]) -> bool:
-        """Send it an item, unless sending could block."""
+        """Send it an item; False if sending could block."""
         message = ForkingPickler.dumps(item)
         if self.given and len(message) > _QUEUED_BYTES:
             return False
         if not self.given:
             self.spent = 0.0
         self.given.append(item)
-        # A dead process is noticed when its answer is awaited.
+        # `_receive` notices a dead process.
         with contextlib.suppress(OSError):
             self.connection.send_bytes(message)
         return True
@@ -134,7 +137,7 @@ def _start(function: Callable[[Item], Result]) -> _Worker[Item]:
 
 
 class _Queue(Generic[Item]):
-    """The items that are not given out yet, with their numbers; returned items come first."""
+    """The items that no process has, with their numbers. Items that were given back come first."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._rest = enumerate(items)
@@ -144,7 +147,7 @@ class _Queue(Generic[Item]):
         self.ended = False
 
     def take(self, limit: int) -> tuple[int, Item] | None:
-        """The next item if its number is below the limit."""
+        """The next item, if its number is below the limit; else None."""
         if self._back:
             return self._back.pop()
         if self.ended or self.taken >= limit:
@@ -188,7 +191,7 @@ def in_order(
     workers: list[_Worker[Item]] = []
     next_index = 0
     try:
-        # One by one, so that running ones are ended if the next cannot be started.
+        # Added one by one, so that the running ones are ended if the next cannot be started.
         for _ in range(processes):
             worker: _Worker[Item] = _start(function)
             workers.append(worker)
@@ -223,7 +226,7 @@ def _give_out(queue: _Queue[Item], workers: list[_Worker[Item]], limit: int) -> 
 def _receive(
     worker: _Worker[Any], answered: bool, seconds: float | None, done: dict[int, Any]
 ) -> DiedError | None:
-    """Put a worker's answer into `done`, or a failure if it has died or takes too long."""
+    """Put a worker's answer into `done`. Returns a failure if it has died or takes too long."""
     if not answered:
         if seconds is not None and worker.given and worker.spent > seconds:
             return DiedError(f"it took more than {seconds:g} s")
@@ -242,10 +245,10 @@ def _receive(
 
 
 def _listen(workers: list[_Worker[Any]], seconds: float | None) -> tuple[list[Any], float]:
-    """Connections with an answer, and the seconds waited for one.
+    """The connections with an answer, and the seconds waited for one.
 
-    Only these seconds count towards a time limit, each time at most the intended wait, so no item
-    is charged for time when this process is busy or all are stopped (Ctrl-Z).
+    Only these seconds count towards a time limit, and of each wait at most its intended length. So time
+    in which this process is busy, or all are stopped (Ctrl-Z), does not count.
     """
     most = None if seconds is None else max(0.05, min(1.0, seconds / 10))
     began = time.monotonic()
@@ -261,7 +264,11 @@ def _replace(
     done: dict[int, Result | DiedError],
     reason: DiedError,
 ) -> _Worker[Item]:
-    """Record a process's death, and start another for its remaining items."""
+    """Record the failure of a process's item, and start another process for its remaining items.
+
+    Raises:
+        ImpastoError: the process had not started.
+    """
     worker.end()
     if not worker.ready:
         raise ImpastoError(

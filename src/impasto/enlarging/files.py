@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from impasto.decoding.decode import decode, reason_for
-from impasto.decoding.fit import opened
+from impasto.decoding.decode import decode
+from impasto.decoding.fit import open_picture
+from impasto.decoding.reasons import reason_for
 from impasto.enlarging.tiles import EnlargingNetwork, check_fits, enlarged
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
@@ -89,11 +90,11 @@ def _pixels(picture: Path | bytes, by: int) -> tuple[torch.Tensor, str | None]:
         UnusableError: there is no picture, or a too large one.
     """
     most = MOST_PIXELS // by**2
-    with opened(picture) as file:
+    with open_picture(picture) as file:
         try:
             found = decode(file, lambda width, height: 1.0, most)
             size = (found.width, found.height)
-            whole = found.shrink((0, 0, *size), size, exact=True)
+            whole = found.resized((0, 0, *size), size, exact=True)
         except Exception as error:
             raise reason_for(error, file, most) from None
         file.seek(0)

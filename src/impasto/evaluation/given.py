@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from impasto.collection import Collection, PackOptions
-from impasto.decoding.fit import Fitting, opened, picture_of, said_of
-from impasto.decoding.looking import Picture, sizes_of, unusable
+from impasto.decoding.checking import Picture, reasons_unusable, sizes_of
+from impasto.decoding.fit import Fitting, describe_fit, open_picture, picture_of
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
 from impasto.evaluation.reference import Split, split_rows
@@ -74,7 +74,8 @@ class Given:
         if self.fitted:
             notes.append(
                 f"{self.fitted:,} of {counted(len(self.files), 'picture')} brought to "
-                f"{in_words(self.size)} pixels by {self.how.fit}: {said_of(self.how.fit, self.size)}"
+                f"{in_words(self.size)} pixels by {self.how.fit}: "
+                f"{describe_fit(self.how.fit, self.size)}"
             )
         if self.left_out:
             kinds = Counter(reason.partition(":")[0] for _, reason in self.left_out)
@@ -135,10 +136,8 @@ def look_through(
         left_out += _of_other_sizes(sizes, size)
         sized = [file for file in sized if sizes[file.name] == width_and_height(size)]
     used: list[File] = []
-    with (
-        progress("pictures looked at", len(sized)) as update,
-        closing(unusable(_read(tree, sized), len(sized), how, _LIMITS.max_seconds)) as reasons,
-    ):
+    checks = reasons_unusable(_read(tree, sized), len(sized), how, _LIMITS.max_seconds)
+    with progress("pictures looked at", len(sized)) as update, closing(checks) as reasons:
         for number, (file, reason) in enumerate(zip(sized, reasons, strict=True)):
             if reason is None:
                 used.append(file)
@@ -285,7 +284,7 @@ def of_given(given: Given, collection: Collection) -> Subject:
         for number in numbers:
             try:
                 file = given.files[number]
-                with opened(file.on_disk or given.tree.read(file.name)) as stream:
+                with open_picture(file.on_disk or given.tree.read(file.name)) as stream:
                     some.append(torch.from_numpy(picture_of(stream, given.how).copy()))
             except UnusableError as reason:
                 raise ImpastoError(

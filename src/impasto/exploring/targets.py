@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from impasto.collection import PackOptions
-from impasto.decoding.fit import opened, picture_of
+from impasto.decoding.fit import open_picture, picture_of
 from impasto.errors import ImpastoError
 from impasto.exploring.inverting import Inversion
 from impasto.resolution import Resolution
@@ -42,7 +42,7 @@ def read_targets(files: Sequence[Path], resolution: Resolution, fit: str = "crop
         if not path.is_file():
             raise ImpastoError(f"there is no picture {path}")
         try:
-            with opened(path) as file:
+            with open_picture(path) as file:
                 fitted.append(picture_of(file, options.fitting()))
         except UnusableError as error:
             raise ImpastoError(f"{path} cannot be used: {error}") from error

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from impasto.collection import PackOptions
 from impasto.collection.buckets import chosen_buckets, measured_pictures
-from impasto.decoding.fit import ASPECT, FITS, Fitting, fit_pixels, opened, picture_of
+from impasto.decoding.fit import ASPECT, FITS, Fitting, fit_pixels, open_picture, picture_of
 from impasto.decoding.workers import DiedError, in_order
 from impasto.errors import ImpastoError
 from impasto.files import read_json, write_error
@@ -293,7 +293,7 @@ def _pixels_of(picture: Path | Content, how: Fitting) -> np.ndarray:
     if isinstance(picture, np.ndarray):
         pixels: np.ndarray = next(iter(fit_pixels(picture, how).pixels.values()))[0]
         return pixels
-    with opened(picture) as stream:
+    with open_picture(picture) as stream:
         return picture_of(stream, how)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from impasto.api.collections import pack_options
 from impasto.collection import Collection
-from impasto.decoding.fit import FITS, said_of
+from impasto.decoding.fit import FITS, describe_fit
 from impasto.errors import ImpastoError
 from impasto.sources.class_names import Merge
 from impasto.studio import sources
@@ -200,7 +200,7 @@ def preview(
         for path, squares in made
     ]
     names = pictures[0].squares if pictures else FITS
-    return Previews(fits={name: said_of(name, side) for name in names}, pictures=pictures)
+    return Previews(fits={name: describe_fit(name, side) for name in names}, pictures=pictures)
 
 
 def _address(content: bytes) -> str:
