@@ -35,7 +35,7 @@ def live(rows: list[Row], setup: Setup) -> tuple[Told, Watch]:
     """What a watch tells that sees each row as it comes, and the watch."""
     watch, told = Watch(setup), []
     for row in rows:
-        if watch.trouble(row) is None:
+        if watch.divergence(row) is None:
             told += [(row["images_seen"], event) for event in watch.look(row)]
     return told, watch
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from impasto.diagnosis import LEAST_STEPS, Finding, Setup, diagnose
-from impasto.diagnosis.classes import LITTLE_SAY, MUCH_SAY, Classes, class_findings
+from impasto.diagnosis.classes import IGNORED_BELOW, OBVIOUS_ABOVE, Classes, class_findings
 from impasto.diagnosis.spikes import spikes
 from tests.helpers.report_runs import (
     FAULTS,
@@ -417,10 +417,10 @@ def test_where_the_commonest_class_is_most_pictures_its_share_is_no_skill() -> N
     ("say", "kinds"),
     [
         (0.0, ["ignored"]),
-        (LITTLE_SAY - 0.01, ["ignored"]),
-        (LITTLE_SAY + 0.01, []),
-        (MUCH_SAY - 0.01, []),
-        (MUCH_SAY + 0.01, ["learnt"]),
+        (IGNORED_BELOW - 0.01, ["ignored"]),
+        (IGNORED_BELOW + 0.01, []),
+        (OBVIOUS_ABOVE - 0.01, []),
+        (OBVIOUS_ABOVE + 0.01, ["learnt"]),
         (3.0, ["learnt"]),
     ],
 )
@@ -436,7 +436,7 @@ def test_classes_that_only_the_discriminator_sees_are_not_learnt() -> None:
     series = with_classes(series, real=0.9, fake=0.95)
     found = find(images, series, classes=[known(0.1, 0.1, balanced=True)])
     assert [(finding.kind, finding.good) for finding in found] == [("ignored", False)]
-    assert "signs that the eye does not see" in found[0].sentence
+    assert "differences that the eye does not see" in found[0].sentence
     assert found[0].began_at_images == images[-1] // 2
     assert "training.balance" not in found[0].advice
 

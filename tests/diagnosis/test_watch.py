@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from impasto.diagnosis import Setup, Watch, replay
-from impasto.diagnosis.broken import broken
 from impasto.diagnosis.collapse import collapse
 from impasto.diagnosis.copying import copying
-from impasto.diagnosis.memory import knows_by_heart, overfitting_sign
+from impasto.diagnosis.divergence import divergence_of
+from impasto.diagnosis.memorisation import memorises, overfitting_sign
 from impasto.diagnosis.notes import Notes
 from impasto.diagnosis.opponents import discriminator_wins, generator_wins
 from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW, Series, Sign
@@ -59,7 +59,7 @@ def told(made: list[Row], **options: Any) -> list[tuple[int, str, str]]:
     watching = Watch(Setup(**options))
     found = []
     for number, row in enumerate(made):
-        assert watching.trouble(row) is None
+        assert watching.divergence(row) is None
         found += [(number, event["event"], event["symptom"]) for event in watching.look(row)]
     return found
 
@@ -166,8 +166,8 @@ def copied(*low: float) -> Series:
 @pytest.mark.parametrize(
     ("rule", "told", "just_enough", "not_enough"),
     [
-        (knows_by_heart, False, steady(**memory(0.61)), steady(**memory(0.59))),
-        (knows_by_heart, True, steady(**memory(0.41)), steady(**memory(0.39))),
+        (memorises, False, steady(**memory(0.61)), steady(**memory(0.59))),
+        (memorises, True, steady(**memory(0.41)), steady(**memory(0.39))),
         (overfitting_sign, False, sure(0.951), sure(0.949)),
         (overfitting_sign, True, sure(0.901), sure(0.899)),
         (overfitting_sign, False, sure(0.96, **memory(0.31)), sure(0.96, **memory(0.29))),
@@ -267,15 +267,15 @@ def test_what_breaks_a_run(change: Row, symptom: str | None) -> None:
         name: [row[name] for row in before]
         for name in ("loss/discriminator", "loss/generator", "score/real", "score/fake")
     }
-    error = broken({**before[-1], **change}, series, critic=True)
+    error = divergence_of({**before[-1], **change}, series, critic=True)
     assert (error and error.symptom) == symptom
     if symptom == "explosion" and "score/real" not in change:
         # Where nothing is usual yet, only beyond a million.
-        assert broken({**before[-1], **change}, {}, critic=True) is None
+        assert divergence_of({**before[-1], **change}, {}, critic=True) is None
         huge = {name: 1e3 * value for name, value in change.items()}
-        assert broken({**before[-1], **huge}, {}, critic=True) is not None
+        assert divergence_of({**before[-1], **huge}, {}, critic=True) is not None
     if "score/real" in change:
-        assert broken({**before[-1], **change}, series, critic=False) is None
+        assert divergence_of({**before[-1], **change}, series, critic=False) is None
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,19 @@ def test_what_breaks_a_run(change: Row, symptom: str | None) -> None:
 def test_an_explosion_is_a_thousand_times_what_is_usual(usual: list[float], limit: float) -> None:
     series = {"loss/generator": usual}
     for sign in (1, -1):
-        assert broken({"loss/generator": 0.999 * sign * limit}, series, critic=False) is None
-        error = broken({"loss/generator": 1.001 * sign * limit}, series, critic=False)
+        assert divergence_of({"loss/generator": 0.999 * sign * limit}, series, critic=False) is None
+        error = divergence_of({"loss/generator": 1.001 * sign * limit}, series, critic=False)
         assert error is not None
         assert error.symptom == "explosion"
+
+
+def test_a_discriminator_without_any_loss_wins() -> None:
+    values = {
+        "accuracy/real": 1.0,
+        "accuracy/fake": 1.0,
+        "adversarial/discriminator": 0.0,
+        "adversarial/generator": 5.0,
+    }
+    sign = discriminator_wins({name: [value] * 20 for name, value in values.items()}, False)
+    assert sign is not None
+    assert "its loss is 0, the generator's 5." in sign.words

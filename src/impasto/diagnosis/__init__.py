@@ -1,6 +1,6 @@
-"""Diagnosis of a run: one rule for each symptom, a function of the rows so far.
+"""Diagnosis of a run: one rule for each symptom, a function of the rows of `stats.jsonl` so far.
 
-Start reading at `watch.py`. Training looks at each row as it comes (`Watch.look`), the report replays
+Start reading at `watch.py`. Training adds each row as it comes (`Watch.look`), and the report replays
 all rows (`diagnose`), so both name the same symptoms. `evaluated.py` judges the rows of `metrics.jsonl`.
 """
 

@@ -9,32 +9,32 @@ from impasto.diagnosis.curves import Counts, Floats, finite, rolling_median, sin
 from impasto.diagnosis.signs import Finding
 from impasto.formatting import percent
 
-# Shares of the way from chance to perfect accuracy: above the first a discriminator knows a class,
-# below the second it guesses.
 _KNOWN, _GUESSED = 0.5, 0.15
+"""Accuracies, scaled so that chance is 0 and perfect is 1. A discriminator knows the classes from the
+first on, and guesses up to the second."""
 
 LEAST_CHANGE = 0.02
-"""Mean pixel distance, as a share of the way from black to white, below which pictures look the
-same."""
-LITTLE_SAY, MUCH_SAY = 0.3, 0.6
+"""Pictures look the same if their mean pixel distance is below this, where 1 is black against white."""
+IGNORED_BELOW, OBVIOUS_ABOVE = 0.3, 0.6
 """Limits of the ratio of the change by the class to the change by the latent. Below the first, the
-pictures of a latent look the same in all classes; above the second, classes are obvious. In two
+pictures of a latent look the same in all classes. Above the second, classes are obvious. In two
 runs of GANGogh on 21 paintings the rows of the grid look the same at 0.23, two of eight classes are
-browner at 0.43, and most differ in colour at 1.0. The squares of the limits, which add up for
-independent changes, are a tenth and a third."""
+browner at 0.43, and most differ in colour at 1.0. The squares of the limits are about a tenth and a
+third; squares add up for independent changes."""
 
 
 @dataclass(frozen=True)
 class Classes:
     """The data on a label field's classes, besides the curves.
 
+    Mean pixel distances are from 0 to 1, black against white, as in `diversity/fake`.
+
     Attributes:
         field: its name.
         chance: accuracy of guessing.
-        images_seen: [M] of the class grids.
+        images_seen: [M] images seen at each class grid.
         by_class: [M] mean distance in the grid between pictures of one latent in two classes.
         by_latent: [M] mean distance in the grid between pictures of two latents in one class.
-            Distances are shares of the way from black to white, as in `diversity/fake`.
         balanced: whether training shows every class equally often.
     """
 
@@ -52,8 +52,8 @@ class _Evidence:
 
     Attributes:
         text: a part of a sentence.
-        ignored_since: images seen, if by this evidence the generator ignores them; else None.
-        learnt_since: images seen, if it has learnt them; else None.
+        ignored_since: images seen since when the generator ignores the classes; None if it does not.
+        learnt_since: images seen since when it has learnt them; None if it has not.
     """
 
     text: str
@@ -70,17 +70,19 @@ def classes_learnt(
 ) -> Finding | None:
     """Whether the generator has learnt the classes or ignores them.
 
-    There are two kinds of evidence. Discriminator: its accuracy on the classes of real pictures,
-    and on the requested classes of generated ones; the median of the last third of at least 12
-    rows, scaled from chance (0) to perfect (1). It knows a class above 0.5, and guesses below 0.15.
-    Grid: in the newest class grid, pictures of one latent in two classes should differ, see
-    `LITTLE_SAY`, `MUCH_SAY` and `LEAST_CHANGE`.
+    There are two kinds of evidence.
 
-    Ignored: the discriminator knows the classes of real pictures and guesses those of generated
-    ones; or the grid's ratio is below `LITTLE_SAY`. Learnt: the discriminator knows both and the
-    ratio is above `LITTLE_SAY`; or, if it does not classify, the ratio is above `MUCH_SAY`. The
-    grid is no evidence while the latent changes hardly anything either (early in training, or after
-    a collapse).
+    - The discriminator: its accuracy on the classes of real pictures, and on the requested classes of
+      generated ones. Each is the median of the last third of at least 12 rows, scaled from chance (0) to
+      perfect (1). It knows the classes from 0.5 on, and guesses up to 0.15.
+    - The newest class grid, where pictures of one latent in two classes should differ; see
+      `IGNORED_BELOW`, `OBVIOUS_ABOVE` and `LEAST_CHANGE`. It is no evidence while the latent changes
+      hardly anything either (early in training, or after a collapse).
+
+    Classes are ignored if the discriminator knows those of real pictures and guesses those of generated
+    ones, or if the grid's ratio is below `IGNORED_BELOW`. They are learnt if the discriminator knows
+    both and the ratio is not below `IGNORED_BELOW`. If it does not classify, they are learnt if the
+    ratio is above `OBVIOUS_ABOVE`.
 
     Args:
         images_seen: [N].
@@ -89,67 +91,67 @@ def classes_learnt(
         classes: chance, and the grids' distances.
         terms: names of the objective's terms, for the advice.
     """
-    names: _Evidence | None = None
+    judged: _Evidence | None = None
     if accuracy_real is not None and accuracy_fake is not None:
-        names = _by_names(images_seen, accuracy_real, accuracy_fake, classes.chance)
-    looks = _by_looks(classes)
+        judged = _by_discriminator(images_seen, accuracy_real, accuracy_fake, classes.chance)
+    grid = _by_grid(classes)
     field = classes.field
-    if looks and looks.ignored_since is not None:
-        if names and names.learnt_since is not None:
+    if grid and grid.ignored_since is not None:
+        if judged and judged.learnt_since is not None:
             sentence = (
-                f"The classes of {field} can hardly be seen: {looks.text}, though {names.text}. The "
-                "discriminator reads signs that the eye does not see."
+                f"The classes of {field} can hardly be seen: {grid.text}, though {judged.text}. The "
+                "discriminator uses differences that the eye does not see."
             )
         else:
-            also = f"; and {names.text}" if names and names.ignored_since is not None else ""
-            sentence = f"The generator ignores the classes of {field}: {looks.text}{also}."
-        return Finding("ignored", looks.ignored_since, sentence, _class_advice(classes, terms))
-    if names and names.ignored_since is not None:
-        sentence = f"The generator ignores the classes of {field}: {names.text}."
-        return Finding("ignored", names.ignored_since, sentence, _class_advice(classes, terms))
-    evidence = names or looks
+            also = f"; and {judged.text}" if judged and judged.ignored_since is not None else ""
+            sentence = f"The generator ignores the classes of {field}: {grid.text}{also}."
+        return Finding("ignored", grid.ignored_since, sentence, _class_advice(classes, terms))
+    if judged and judged.ignored_since is not None:
+        sentence = f"The generator ignores the classes of {field}: {judged.text}."
+        return Finding("ignored", judged.ignored_since, sentence, _class_advice(classes, terms))
+    evidence = judged or grid
     if evidence is None or evidence.learnt_since is None:
         return None
-    texts = "; ".join(witness.text for witness in (names, looks) if witness)
+    texts = "; ".join(each.text for each in (judged, grid) if each)
     sentence = f"The generator paints the classes of {field}: {texts}."
     return Finding("learnt", evidence.learnt_since, sentence, "", good=True)
 
 
-def _by_names(
+def _by_discriminator(
     images_seen: Counts, accuracy_real: Floats, accuracy_fake: Floats, chance: float
 ) -> _Evidence | None:
-    """The discriminator's evidence, see `classes_learnt`; None: too early."""
+    """The discriminator's evidence, see `classes_learnt`; None with too few rows or a single class."""
     images, (real, fake) = finite(images_seen, accuracy_real, accuracy_fake)
     if len(images) < 12 or chance >= 1:
         return None
     last = len(images) - len(images) // 3
     of_real, of_fake = float(np.median(real[last:])), float(np.median(fake[last:]))
-    knows, paints = ((share - chance) / (1 - chance) for share in (of_real, of_fake))
+    on_real, on_fake = ((share - chance) / (1 - chance) for share in (of_real, of_fake))
     learnt_since: int | None = None
-    if knows >= _KNOWN and paints >= _KNOWN:
+    if on_real >= _KNOWN and on_fake >= _KNOWN:
         smooth = rolling_median(fake, max(5, len(fake) // 20))
         learnt_since = since(images, smooth >= chance + _KNOWN * (1 - chance))
     return _Evidence(
         f"the discriminator names the class of {percent(of_real)} of the real pictures, and of "
         f"{percent(of_fake)} of the generated ones the class they were asked for (by chance: "
         f"{percent(chance)})",
-        int(images[last]) if knows >= _KNOWN and paints <= _GUESSED else None,
+        int(images[last]) if on_real >= _KNOWN and on_fake <= _GUESSED else None,
         learnt_since,
     )
 
 
-def _by_looks(classes: Classes) -> _Evidence | None:
-    """The grids' evidence, see `classes_learnt`; None while even latents look the same."""
-    seen = classes.by_latent >= LEAST_CHANGE
-    if not len(seen) or not seen[-1]:
+def _by_grid(classes: Classes) -> _Evidence | None:
+    """The grids' evidence, see `classes_learnt`; None if pictures of different latents look the same."""
+    differ = classes.by_latent >= LEAST_CHANGE
+    if not len(differ) or not differ[-1]:
         return None
-    say = np.where(seen, classes.by_class / np.where(seen, classes.by_latent, 1.0), np.nan)
-    now = float(say[-1])
+    ratio = np.where(differ, classes.by_class / np.where(differ, classes.by_latent, 1.0), np.nan)
+    now = float(ratio[-1])
     return _Evidence(
         f"under the same latent another class changes the picture {now:.2g} times as much as "
         "another latent does within a class",
-        since(classes.images_seen, say < LITTLE_SAY) if now < LITTLE_SAY else None,
-        since(classes.images_seen, say >= MUCH_SAY) if now >= MUCH_SAY else None,
+        since(classes.images_seen, ratio < IGNORED_BELOW) if now < IGNORED_BELOW else None,
+        since(classes.images_seen, ratio >= OBVIOUS_ABOVE) if now >= OBVIOUS_ABOVE else None,
     )
 
 
@@ -169,7 +171,10 @@ def _class_advice(classes: Classes, terms: Collection[str]) -> str:
             "Show every class, and ask for it, equally often "
             f"(--set training.balance={classes.field})."
         )
-    advice.append("And train for longer: in our runs the classes part after the latents do.")
+    advice.append(
+        "And train for longer: in our runs pictures differ by their latents first, and later by their "
+        "classes."
+    )
     return " ".join(advice)
 
 
@@ -187,22 +192,22 @@ def class_findings(
     Only the report uses it, because it reads the grids in the run's folder.
 
     Args:
-        images_seen: [N], rising.
+        images_seen: [N], ascending.
         series: arrays [N], named as in `stats.jsonl`.
         classes: one for each label field that the run is conditioned on.
         terms: names of the objective's terms, for the advice.
         pretrain_images: images for which the discriminator trains alone.
-        progress: share of the planned run that is done. Classes separate late, so ignored ones are
+        progress: share of the planned run that is done. Classes are learnt late, so ignored ones are
             reported in the second half only.
     """
-    playing = images_seen > pretrain_images
+    with_generator = images_seen > pretrain_images
     found = []
     for item in classes:
         real, fake = (series.get(f"accuracy/{item.field}/{kind}") for kind in ("real", "fake"))
         learnt = classes_learnt(
-            images_seen[playing],
-            None if real is None else real[playing],
-            None if fake is None else fake[playing],
+            images_seen[with_generator],
+            None if real is None else real[with_generator],
+            None if fake is None else fake[with_generator],
             item,
             terms,
         )

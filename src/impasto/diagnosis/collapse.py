@@ -1,13 +1,14 @@
-"""Whether the generator collapses: generated pictures become alike."""
+"""Whether the generator collapses, so that generated pictures become alike."""
 
 from impasto.diagnosis.signs import Series, Sign
 from impasto.formatting import percent
 
 SHARE, ALONE = "diversity/share", "diversity/alone"
-"""Series: the ratio of the distance between generated pictures to that between real ones; and the
-distance alone, in older runs."""
+"""Series: the ratio of the distance between generated pictures to that between real ones, and in older
+runs the distance alone."""
 TYPICAL, BEST = ", of three", ", best of three"
-"""Suffixes of two derived series: medians of three grids, and the largest so far."""
+"""Suffixes of two derived series: the median of the last three grids, and the largest such median so
+far."""
 
 _ADVICE = (
     "Take pictures from before this. If it lasts, start again with lower learning rates, the "
@@ -20,11 +21,11 @@ def collapse(series: Series, active: bool) -> Sign | None:
     """Generated pictures are alike for all latents.
 
     Rule: the ratio of the distance between generated pictures to that between real ones
-    (`diversity/...` in the rows), as a median over three grids, is below 0.45 times its best so far
-    (a best above 1 counts as 1), and passed above 0.6 times; or it never exceeded 0.2 in ten grids
-    or more, a quarter of a run by default. Needs five grids. Healthy runs of ours end at 0.54 to
-    1.15, and never fall below 0.63 of their best. Without the distance between
-    real pictures, only the fall is judged. The median over three grids ignores single ones.
+    (`diversity/...` in the rows), as a median over three grids, is below 0.45 times its best so far. A
+    best above 1 counts as 1. It has passed above 0.6 times. Or the ratio never exceeded 0.2 in ten grids
+    or more, by default a quarter of a run. The rule needs five grids. Healthy runs of ours end at 0.54
+    to 1.15, and never fall below 0.63 of their best. Without the distance between real pictures, only
+    the fall is judged. The median over three grids ignores single ones.
     """
     name = next((name for name in (SHARE, ALONE) if series.get(name)), None)
     if name is None or len(series[name]) < 5:

@@ -8,11 +8,11 @@ def copying(series: Series, active: bool) -> Sign | None:
     """The generator copies training pictures.
 
     Rule: in the last two evaluations, the 95% interval of the share of pictures that are nearer to a
-    training picture than 99% of real ones is above the upper bound by chance (see
-    `evaluation/memorisation.py`); passed when it is not in the last one. On tiles of 21 paintings,
-    where the limit is uncertain, chance may give 16%.
+    training picture than 99% of real ones is above the largest share that chance explains (see
+    `evaluation/memorisation.py`). It has passed when this is not so in the last one. On tiles of 21
+    paintings, where the limit is uncertain, chance may give 16%.
 
-    Of `impasto evaluate`, one evaluation is enough (`evaluated.py`), because it has more pictures.
+    One evaluation by `impasto evaluate` is enough (`evaluated.py`), because it has more pictures.
     """
     low, chance = series.get(COPIED_LOW, ()), series.get(COPIED_BY_CHANCE, ())
     least = 1 if active else 2
@@ -25,5 +25,5 @@ def copying(series: Series, active: bool) -> Sign | None:
         f"{percent(last[-1][1])} at most.",
         "Look at the closest pairs (impasto evaluate shows them). Earlier checkpoints copy less. More "
         "pictures help most; augmentation (training.augment), fewer weights and shorter training help "
-        "too. Tiles of one painting count as one source, so cutting finer is no remedy.",
+        "too. Tiles of one painting count as one source, so cutting smaller tiles does not help.",
     )

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-# Most points in which trends are sought, which keeps rolling medians of 100,000 rows fast.
 _TREND_POINTS = 1000
+"""Longer curves are condensed to this many points, which keeps rolling medians of 100,000 rows fast."""
 
 
 def rolling_median(values: Floats, window: int) -> Floats:
@@ -24,7 +24,7 @@ def rolling_median(values: Floats, window: int) -> Floats:
 
 
 def spread(residuals: Floats) -> float:
-    """A robust standard deviation, from the median absolute deviation."""
+    """A robust standard deviation, from the median absolute deviation; 0 for no values."""
     return 1.4826 * float(np.median(np.abs(residuals))) if len(residuals) else 0.0
 
 
@@ -38,7 +38,8 @@ def finite(images_seen: Counts, *series: Floats) -> tuple[Counts, list[Floats]]:
 
 
 def condense(images_seen: Counts, *series: Floats) -> tuple[Counts, list[Floats]]:
-    """At most `_TREND_POINTS` points: means of equal ranges, each at its first row."""
+    """Condense curves to at most `_TREND_POINTS` points: means of equal ranges, each at its first
+    row."""
     if len(images_seen) <= _TREND_POINTS:
         return images_seen, list(series)
     starts = np.linspace(0, len(images_seen), _TREND_POINTS, endpoint=False).astype(np.int64)
@@ -59,11 +60,12 @@ def _knee(heights: Floats) -> int:
 
 
 def lasting_rise(values: Floats, least: float, share: float) -> tuple[int, float, float] | None:
-    """Find a lasting rise of `values`: (first row, level before, level at the end).
+    """Find a lasting rise of `values` [N]: its first row, the level before it and the level at the end;
+    None without one or with fewer than 24 rows.
 
-    The first tenth is left out, because every run moves there. The rest is smoothed by a median
-    over a twentieth of the run. The rise, from the lowest twentieth of the smoothed values to their
-    end, must reach `least`, `share` times the absolute lower level, six times the rows' noise, and
+    The first tenth is left out, because every curve moves there. The rest is smoothed by a median over a
+    twentieth of the run. The rise is that from the lowest twentieth of the smoothed values to their
+    end. It must reach `least`, `share` times the absolute lower level, six times the rows' noise, and
     six times the earlier variation of the smoothed values. Its start is the knee of the two joined
     lines that best fit its first part: 30% of the rise, or more with more noise.
     """
@@ -82,26 +84,24 @@ def lasting_rise(values: Floats, least: float, share: float) -> tuple[int, float
         below = np.flatnonzero(smooth <= level + portion * (end - level))
         return int(below[-1]) if len(below) else 0
 
-    # The lowest twentieth of a flat, wavy part is below its middle, so once the rise is located,
-    # use the median before it as the level.
+    # The lowest twentieth of a flat part with waves is below its middle. So once the rise is located,
+    # the median before it is the level.
     before = smooth[: last_below(low, 0.25) + 1]
     before = before[: max(len(before) - window, 3)]
     level = max(low, float(np.median(before)))
     wander = spread(before - level) if len(before) >= 2 * window else 0.0
     if end - level < max(least, share * abs(low), 6 * noise, 6 * wander):
         return None
-    # The first part of the rise that exceeds the noise; later parts may curve.
+    # The knee is sought in the first part of the rise that exceeds the noise, since later parts may
+    # curve.
     clear = float(np.clip(12 * noise / (end - level), 0.3, 0.6))
     began = _knee(smooth[: last_below(level, clear) + 1 + max(3, window // 2)])
     return start + began, level, end
 
 
-def unpack(rows: tuple[Counts, list[Floats]]) -> tuple[Counts, *tuple[Floats, ...]]:
-    return (rows[0], *rows[1])
-
-
 def since(images_seen: Counts, holds: NDArray[np.bool_]) -> int:
-    """Images seen at the first row from which `holds` is true to the end, or at the last row."""
+    """Images seen at the first row from which `holds` is true to the end; if it is not true at the end,
+    those at the last row."""
     not_so = np.flatnonzero(~holds)
     first = int(not_so[-1]) + 1 if len(not_so) else 0
     return int(images_seen[min(first, len(images_seen) - 1)])

@@ -1,8 +1,8 @@
-"""Findings from a run's evaluations: past the best, copies, collapse, missed classes.
+"""Findings from a run's evaluations: pictures past their best, copies, collapse, missed classes.
 
 Rules are functions of rows of `metrics.jsonl` with equal conditions, a row for each moment. A rule
-applies only if whole intervals lie on one side. The 95% intervals of many classes are widened to
-hold simultaneously (Bonferroni).
+compares whole 95% intervals, not only values. The intervals of many classes are widened so that all hold
+simultaneously (Bonferroni).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,9 @@ from impasto.evaluation.record import EvaluationRow, ScoreRow, copied_at_most_by
 from impasto.evaluation.score_kinds import base_of, interval_text, title_of, value_text
 
 _COLLAPSED = 0.5
-_LASTING = 3  # moments
+"""Diversity below which pictures are alike."""
+_LASTING = 3
+"""The number of moments for which pictures must have stayed worse."""
 
 
 Moments = Sequence[EvaluationRow]
@@ -28,12 +30,12 @@ Moments = Sequence[EvaluationRow]
 def score_findings(groups: Sequence[Moments], newest: Sequence[Moments]) -> list[Finding]:
     """The findings from a run's evaluations, at most one of each kind.
 
-    Findings about the past use the group with most moments, or else the next; findings about the
-    present use the group of the newest scores.
+    Findings about the past use the first group, in the order of `groups`, that has one. Findings about
+    the present use the groups in `newest` likewise.
 
     Args:
-        groups: all groups of the run, those with most moments first.
-        newest: for each feature network, the group with the best founded newest evaluation.
+        groups: all groups of evaluations with equal conditions, those with most moments first.
+        newest: for each feature network, the group whose newest evaluation has the most evidence.
     """
     found: dict[str, Finding] = {}
     for rule, groups_for in (
@@ -50,11 +52,12 @@ def score_findings(groups: Sequence[Moments], newest: Sequence[Moments]) -> list
 
 
 def _seen(moments: Moments) -> Counts:
+    """Images seen at each moment."""
     return np.array([row.subject.images_seen or 0 for row in moments], dtype=np.int64)
 
 
 def _names(moments: Moments) -> list[str]:
-    """Names of overall scores, without the judges'."""
+    """The names of overall scores, without those of label fields."""
     names = [s.name for row in moments for s in row.scores if s.cls is None and s.field is None]
     return list(dict.fromkeys(names))
 
@@ -66,7 +69,7 @@ def _column(moments: Moments, name: str, part: str) -> Floats:
 
 
 def _widening(tests: int) -> float:
-    """The factor by which this many 95% intervals must be widened to hold simultaneously, by normal
+    """The factor by which this many 95% intervals are widened so that all hold simultaneously, by normal
     quantiles."""
     quantile = NormalDist().inv_cdf
     return quantile(1 - 0.025 / max(1, tests)) / quantile(0.975)
@@ -77,19 +80,19 @@ def _high(score: ScoreRow, widening: float) -> float:
     if score.value is None or score.high is None:
         return float("inf")
     if base_of(score.name) == "top1":
-        # A Wilson interval wider by a factor is that of fewer pictures, by the factor's square.
+        # A Wilson interval that is wider by a factor is that of fewer pictures, by the factor's square.
         return wilson(score.value, max(1, int(score.pictures / widening**2)))[1]
     return score.value + widening * (score.high - score.value)
 
 
 def _began(moments: Moments, score: ScoreRow, holds: Callable[[ScoreRow], bool]) -> int:
-    """Images seen at the moment since which `holds` is true of a score."""
+    """Images seen at the moment from which `holds` is true of a score to the end; see `since`."""
     scores = [row.score(score.name, score.field, score.cls) for row in moments]
     return since(_seen(moments), np.array([each is not None and holds(each) for each in scores]))
 
 
 def _with_interval(score: ScoreRow | None) -> str:
-    """`0.031 (0.029 to 0.033)`."""
+    """A score with its interval, such as `0.031 (0.029 to 0.033)`."""
     if score is None:
         return "unknown"
     interval = interval_text(score)
@@ -99,8 +102,8 @@ def _with_interval(score: ScoreRow | None) -> str:
 def past_best(moments: Moments) -> Finding | None:
     """The pictures got worse after a best moment, and stayed worse.
 
-    Rule: at the last three moments or more, the interval of KID (or else of the Fréchet distance)
-    is above that of the best moment.
+    Rule: at the last three moments or more, the interval of KID is above that of the best moment. If KID
+    was not computed, the Fréchet distance is used.
     """
     names = [name for name in _names(moments) if not name.endswith("-infinity")]
     for base in ("kid", "fid", "fd"):
@@ -135,8 +138,8 @@ def past_best(moments: Moments) -> Finding | None:
 def copied(moments: Moments) -> Finding | None:
     """Pictures are copied from the training set: the rule of `copying.py`, at the newest moment.
 
-    One evaluation by `impasto evaluate` is enough; of those during training, which have few
-    pictures, the last two must agree.
+    One evaluation by `impasto evaluate` is enough. Evaluations during training have few pictures, so
+    the last two must agree.
     """
     for name in _names(moments):
         if base_of(name) != "copied":
@@ -155,8 +158,8 @@ def copied(moments: Moments) -> Finding | None:
 def collapsed(moments: Moments) -> Finding | None:
     """Pictures are alike, overall or within classes.
 
-    Rule: at the newest moment, the interval of diversity (generated to real) is below a half;
-    intervals of classes are widened.
+    Rule: at the newest moment, the interval of diversity (the distance between generated pictures,
+    divided by that between real ones) is below a half. Intervals of classes are widened.
     """
     scores = [score for score in moments[-1].scores if base_of(score.name) == "diversity"]
     widening = _widening(sum(score.cls is not None for score in scores))
@@ -185,7 +188,7 @@ def collapsed(moments: Moments) -> Finding | None:
     return Finding(
         "collapse",
         _began(moments, score, holds),
-        f"{what}: the distance between them, by that between real ones, is {many}.",
+        f"{what}: the distance between them, divided by that between real ones, is {many}.",
         "Go back to the pictures from before this, and continue from there with lower "
         "learning rates, the discriminator's first, or smoothed labels; a larger batch and another seed "
         "help too.",
@@ -195,9 +198,9 @@ def collapsed(moments: Moments) -> Finding | None:
 def missed(moments: Moments) -> Finding | None:
     """Classes that the judge does not recognise in their generated pictures.
 
-    Rule: at the newest moment, the widened interval of the class's Top-1 is below chance (1 /
-    number of classes), and the interval of the judge's accuracy on held-out pictures of the class
-    is above chance.
+    Rule: at the newest moment, the widened interval of the class's Top-1 accuracy is below chance (1
+    divided by the number of classes), and the interval of the judge's accuracy on held-out pictures of
+    the class is above chance.
     """
     row = moments[-1]
     for judge in row.judges:
@@ -238,7 +241,7 @@ def missed(moments: Moments) -> Finding | None:
 
 
 def _missed_advice(row: EvaluationRow, field: str, classes: Sequence[str]) -> str:
-    """Advice for classes that are not recognised; different if all are rare."""
+    """The advice for classes that are not recognised, which depends on whether some are rare."""
     # Scores by class have the number of real pictures of each.
     real = {
         score.cls: score.reference
@@ -262,7 +265,7 @@ def _missed_advice(row: EvaluationRow, field: str, classes: Sequence[str]) -> st
 
 
 def _list(texts: Sequence[str], most: int = 6) -> str:
-    """`a, b, c and 4 more`."""
+    """The first `most` texts and the number of others: `a, b, c and 4 more`."""
     if len(texts) <= most:
         return ", ".join(texts)
     return f"{', '.join(texts[:most])} and {len(texts) - most} more"

@@ -1,4 +1,4 @@
-"""Rules on whole curves: whether the losses drift apart."""
+"""Rules on whole curves: whether the losses, or a critic's scores, drift apart."""
 
 from collections.abc import Collection
 
@@ -11,14 +11,14 @@ from impasto.diagnosis.curves import (
     finite,
     lasting_rise,
     rolling_median,
-    unpack,
 )
 from impasto.diagnosis.signs import Sign
 from impasto.formatting import percent
 
 
 def harder_labels(terms: Collection[str]) -> str:
-    """Advice on harder targets for the discriminator, given the objective's terms."""
+    """Advice on how to make the discriminator's task harder, given the names of the objective's
+    terms."""
     if "categorical" in terms:
         return "flip some of its labels (--set objective.categorical.flip=0.05)"
     if "bce" in terms:
@@ -33,21 +33,20 @@ def _drift(
     terms: Collection[str],
     won: bool,
 ) -> Sign | None:
-    """The two losses drift apart: the generator's up, the discriminator's not.
+    """The two losses drift apart: the generator's rises, and the discriminator's does not.
 
-    For losses in nats, such as cross-entropy, which have an absolute zero; for a Wasserstein
-    critic, whose generator loss has none, see `scores_apart`.
+    This is for losses in nats, such as cross-entropy, which have an absolute zero. The generator loss of
+    a Wasserstein critic has none; see `scores_apart`.
 
     Rule: the gap, generator minus discriminator, rises after the first tenth of the run and stays
     up to the end, by at least 1.2 nats, by half of the gap it rose from, and by six times the noise
     of the rows. At least half of that comes from the generator, and the discriminator's loss rises
-    by no more than a quarter of it. Needs 24 rows. Of a discriminator that has won, the loss is near
-    0, which makes the gap larger by itself; then the generator's loss has to rise so in place of the
-    gap.
+    by no more than a quarter of it. The rule needs 24 rows. If the discriminator has won, its loss is
+    near 0, which alone makes the gap larger. Then the generator's loss, in place of the gap, has to rise
+    by that much.
     """
-    images, (loss_d, loss_g) = condense(
-        *unpack(finite(images_seen, loss_discriminator, loss_generator))
-    )
+    images, both = finite(images_seen, loss_discriminator, loss_generator)
+    images, (loss_d, loss_g) = condense(images, *both)
     rise = lasting_rise(loss_g if won else loss_g - loss_d, least=1.2, share=0.5)
     if rise is None:
         return None
@@ -62,8 +61,8 @@ def _drift(
         f"The losses drift apart: the generator's went from {g_before:.2g} to {g_now:.2g}, the "
         f"discriminator's from {d_before:.2g} to {d_now:.2g}. The discriminator learns faster than "
         "the generator can follow.",
-        "Pictures from before this are often the better ones: compare the grids. Then hold the "
-        f"discriminator back: {harder_labels(terms)}, or lower "
+        "Pictures from before this are often the better ones: compare the grids. Then make the "
+        f"discriminator weaker: {harder_labels(terms)}, or lower "
         "its learning rate to a half or a quarter of the generator's "
         "(--set discriminator_optimiser.learning_rate=...). More pictures help most; out of few "
         "large ones, impasto pack --fit tiles makes many.",
@@ -83,9 +82,17 @@ def losses_apart(
 ) -> Sign | None:
     """The generator falls behind: its loss rises, and the discriminator's does not.
 
-    Rule: that of `_rise_unmistaken`, or else that of `_drift`. With `won`, it is known that the
-    discriminator is hardly ever mistaken and that its loss is near 0; what follows from that alone is
-    not reported a second time.
+    Rule: that of `_rise_unmistaken`, or else that of `_drift`.
+
+    Args:
+        images_seen: [N].
+        loss_discriminator: [N].
+        loss_generator: [N].
+        accuracy_real: [N], if recorded.
+        accuracy_fake: [N], if recorded.
+        won: whether it is already reported that the discriminator wins. What follows from that alone is
+            not reported a second time.
+        terms: names of the objective's terms, for the advice.
     """
     if accuracy_real is not None and accuracy_fake is not None and not won:
         sign = _rise_unmistaken(images_seen, accuracy_real, accuracy_fake, loss_generator, terms)
@@ -95,22 +102,23 @@ def losses_apart(
 
 
 def scores_apart(images_seen: Counts, score_real: Floats, score_fake: Floats) -> Sign | None:
-    """A critic's scores of real and generated pictures diverge without bound.
+    """A critic's scores of real and generated pictures drift apart without bound.
 
     Rule: the margin, mean score of real minus that of generated pictures, rises after the first
     tenth of the run and stays up to the end, to at least three times the margin it rose from, by
-    at least 3 and by six times the noise of the rows. Needs 24 rows.
+    at least 3 and by six times the noise of the rows. The rule needs 24 rows.
     """
-    images, (real, fake) = condense(*unpack(finite(images_seen, score_real, score_fake)))
+    images, both = finite(images_seen, score_real, score_fake)
+    images, (real, fake) = condense(images, *both)
     rise = lasting_rise(real - fake, least=3.0, share=2.0)
     if rise is None:
         return None
     row, level, end = rise
     return Sign(
-        f"The critic's scores of real and generated pictures run apart: their margin went from "
+        f"The critic's scores of real and generated pictures drift apart: their margin went from "
         f"{level:.2g} to {end:.2g}. The critic learns faster than the generator can follow.",
-        "Pictures from before this are often the better ones: compare the grids. Then hold the "
-        "critic back: fewer of its steps per generator step "
+        "Pictures from before this are often the better ones: compare the grids. Then make the "
+        "critic weaker: fewer of its steps per generator step "
         "(--set training.discriminator_steps=...), a lower learning rate "
         "(--set discriminator_optimiser.learning_rate=...), or, where the objective has it, more "
         "weight on its gradient penalty (--set objective.gradient_penalty.weight=...). More "
@@ -128,17 +136,16 @@ def _rise_unmistaken(
 ) -> Sign | None:
     """The discriminator is hardly ever mistaken, and the generator's loss rises.
 
-    For discriminators whose scores are probabilities; a Wasserstein critic should separate all
+    This is for discriminators whose scores are probabilities. A Wasserstein critic should separate all
     pictures.
 
     Rule: both accuracies, smoothed by a median over a tenth of the rows, are at least 0.95 in all
-    of the last third of the run; the generator's loss rises after the first tenth and stays up to the
-    end, by 0.5, by a fifth of the level it rose from, and by six times its noise; and a seventh or
-    more of that rise falls into the last third. Needs 24 rows.
+    of the last third of the run. The generator's loss rises after the first tenth and stays up to the
+    end, by 0.5, by a fifth of the level it rose from, and by six times its noise. A seventh or more of
+    that rise is in the last third. The rule needs 24 rows.
     """
-    images, (real, fake, loss) = condense(
-        *unpack(finite(images_seen, accuracy_real, accuracy_fake, loss_generator))
-    )
+    images, curves = finite(images_seen, accuracy_real, accuracy_fake, loss_generator)
+    images, (real, fake, loss) = condense(images, *curves)
     rise = lasting_rise(loss, least=0.5, share=0.2)
     if rise is None:
         return None
@@ -156,8 +163,8 @@ def _rise_unmistaken(
         f"The discriminator is hardly ever mistaken: in the last third of the run it takes "
         f"{percent(float(np.median(real[last:])))} of the real and "
         f"{percent(float(np.median(fake[last:])))} of the generated pictures for what they are, and "
-        f"the generator's loss rose from {level:.2g} to {end:.2g}. It knows the training pictures by "
-        "heart, or has grown too strong for the generator.",
+        f"the generator's loss rose from {level:.2g} to {end:.2g}. It memorises the training "
+        "pictures, or has grown too strong for the generator.",
         "Pictures from before this are often the better ones: compare the grids. Then make the "
         f"discriminator's work harder: {harder_labels(terms)}"
         + (

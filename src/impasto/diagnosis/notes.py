@@ -1,4 +1,4 @@
-"""The input of rules: the numbers of a run's rows, as series and curves."""
+"""The numbers of a run's rows as series and curves, which rules judge."""
 
 import math
 from array import array
@@ -35,7 +35,7 @@ _SERIES = (
     COPIED_LOW,
     COPIED_BY_CHANCE,
 )
-"""The statistics for rules at every row."""
+"""The statistics that rules judge at every row."""
 _CURVES = (
     *LOSSES,
     *(f"{name}/max" for name in LOSSES),
@@ -44,15 +44,16 @@ _CURVES = (
     "accuracy/real",
     "accuracy/fake",
 )
-"""The statistics for rules on whole curves."""
+"""The statistics of which rules judge the whole curve."""
 
 
 class Notes:
     """The numbers of the rows so far.
 
     Attributes:
-        series: name -> its finite values, the oldest first, for rules at every row.
-        moments: name -> the images seen at each of them.
+        setup: the run's settings.
+        series: by name, its finite values, the oldest first, for rules at every row.
+        moments: by name, the images seen at each of these values.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -67,11 +68,12 @@ class Notes:
 
     @property
     def images_seen(self) -> Counts:
-        """[N] of each row."""
+        """Images seen at each row, [N]."""
         return np.array(self._images, dtype=np.int64)
 
     def curve(self, name: str) -> Floats | None:
-        """A curve with a value for each row, or None if it was never recorded."""
+        """A curve [N] with a value for each row, as `curves.py` describes; None if it was never
+        recorded."""
         values = np.array(self._curves[name], dtype=np.float64)
         return None if np.isnan(values).all() else values
 
@@ -85,9 +87,9 @@ class Notes:
                 self.series.setdefault(name, []).append(value)
                 self.moments.setdefault(name, []).append(seen)
                 if name in (SHARE, ALONE):
-                    self._note_diversity(name)
+                    self._add_diversity(name)
                 if name == "loss/discriminator":
-                    self._lowest(value)
+                    self._add_lowest(value)
         self._images.append(seen)
         for name, curve in self._curves.items():
             value = _finite_number(row.get(name))
@@ -95,10 +97,10 @@ class Notes:
             curve.append(missing if value is None else value)
 
     def _derived(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row's numbers, and statistics derived from them."""
+        """A row's numbers, with the statistics that are derived from them."""
         values = dict(row)
-        for player in ("discriminator", "generator"):
-            values[f"adversarial/{player}"] = row.get(f"term/{self.setup.adversarial}/{player}")
+        for network in ("discriminator", "generator"):
+            values[f"adversarial/{network}"] = row.get(f"term/{self.setup.adversarial}/{network}")
         fake, real = (_finite_number(row.get(f"diversity/{kind}")) for kind in ("fake", "real"))
         if fake is not None:
             values |= {SHARE: fake / real} if real else {ALONE: fake}
@@ -117,8 +119,8 @@ class Notes:
                 values[SURE_FAKE] = (high - fake) / (high - low)
         return values
 
-    def _note_diversity(self, name: str) -> None:
-        """The median of the last three grids, and the largest such median so far."""
+    def _add_diversity(self, name: str) -> None:
+        """Add the median of a series' last three values, and the largest such median so far."""
         shares = self.series[name]
         if len(shares) < 3:
             return
@@ -127,12 +129,13 @@ class Notes:
         self.series.setdefault(name + TYPICAL, []).append(typical)
         best.append(max(best[-1], typical) if best else typical)
 
-    def _lowest(self, value: float) -> None:
+    def _add_lowest(self, value: float) -> None:
+        """Add the discriminator's lowest loss so far."""
         lowest = self.series.setdefault(LOWEST, [])
         lowest.append(min(lowest[-1], value) if lowest else value)
 
 
 def _finite_number(value: Any) -> float | None:
-    """A finite number unchanged, anything else as None."""
+    """A finite number as a float; None for anything else."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and math.isfinite(value) else None

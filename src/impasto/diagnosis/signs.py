@@ -1,4 +1,4 @@
-"""The input and output types of rules: series, the run's settings, signs, findings."""
+"""The types that rules take and give: series, the run's settings, signs, findings."""
 
 import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -7,16 +7,16 @@ from statistics import median
 from typing import Any
 
 LEAST_STEPS = 200
-"""Generator steps before which only divergence is judged."""
+"""Before this many generator steps only divergence is judged."""
 ROWS = 20
-"""Number of rows in the judged medians: a tenth of a run by default."""
+"""The number of rows in the medians that rules judge: by default a tenth of a run."""
 
 COPIED_LOW, COPIED_BY_CHANCE = "evaluation/copied-low", "evaluation/copied-by-chance"
-"""Statistics in rows: the lower end of the 95% interval of the copied share, and its upper bound by
-chance."""
+"""Statistics in rows: the lower end of the 95% interval of the share of copied pictures, and the largest
+share that chance explains."""
 
 NOT_FINITE, EXPLOSION = "not finite", "explosion"
-"""Symptoms of divergence."""
+"""The symptoms of a run that has diverged."""
 
 TITLES = {
     NOT_FINITE: "Not a number",
@@ -34,7 +34,7 @@ TITLES = {
     "ignored": "Classes ignored",
     "learnt": "Classes learnt",
 }
-"""The heading of each kind of finding."""
+"""The heading of each kind of finding. The kinds stand in files of runs."""
 
 Series = Mapping[str, Sequence[float]]
 """By statistic: its finite values, the oldest first."""
@@ -42,9 +42,12 @@ Series = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class Sign:
-    """A symptom at a row: what is seen, what to try, and since when.
+    """A rule's result at a row where it finds its symptom.
 
-    `began` is in images seen; None if the rule cannot date it (see `Rule.lag`).
+    Attributes:
+        words: what is seen.
+        advice: what to try.
+        began: since when, in images seen; None if the rule does not say (see `Rule.lag`).
     """
 
     words: str
@@ -54,9 +57,14 @@ class Sign:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that went wrong: what, since when (`began_at_images`), and what to try.
+    """Something that went wrong in a run, or, with `good`, went well.
 
-    With `good`, something that went well.
+    Attributes:
+        kind: a key of `TITLES`.
+        began_at_images: since when, in images seen.
+        sentence: what is seen.
+        advice: what to try.
+        good: whether it went well.
     """
 
     kind: str
@@ -72,18 +80,18 @@ class Rule:
 
     Attributes:
         judge: gives the sign, or None. Its second argument says whether the symptom was present at
-            the row before; then it lasts until its statistic is clearly better (hysteresis).
-        gone: the text when it has passed.
-        of: the series whose medians are judged (the first of them that the run has).
+            the row before. If it was, it lasts until its statistic is clearly better (hysteresis).
+        passed: the text for when the symptom has passed.
+        series: names of series. The medians of the first one that the run has are judged.
         lag: the delay of the median, in values of that series.
-        more: adds to the advice, given the names of the objective's terms.
+        more_advice: text to add to the advice, as a function of the names of the objective's terms.
     """
 
     judge: Callable[[Series, bool], Sign | None]
-    gone: str
-    of: tuple[str, ...]
+    passed: str
+    series: tuple[str, ...]
     lag: int = ROWS // 2
-    more: Callable[[Collection[str]], str] | None = None
+    more_advice: Callable[[Collection[str]], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +101,9 @@ class Setup:
     Attributes:
         adversarial: label of the adversarial term, as in rows.
         critic: whether scores are a critic's, not probabilities.
-        pretrain_images: images for which the discriminator trains alone.
+        pretrain_images: number of images for which the discriminator trains alone.
         terms: names of the objective's terms, for the advice.
-        labels: mean label of generated and of real pictures; 0 and 1 if not smoothed.
+        labels: mean label of generated and of real pictures; 0 and 1 if labels are not smoothed.
     """
 
     adversarial: str = "bce"
@@ -106,7 +114,7 @@ class Setup:
 
     @classmethod
     def of(cls, run: Mapping[str, Any]) -> "Setup":
-        """The settings in `run.json`; missing and damaged ones have defaults."""
+        """The settings in the content of `run.json`; missing and invalid ones get defaults."""
         config = run.get("config")
         config = config if isinstance(config, dict) else {}
         objective = config.get("objective")
@@ -119,7 +127,7 @@ class Setup:
         training = config.get("training")
         alone = training.get("pretrain_images") if isinstance(training, dict) else None
         label = run.get("adversarial")
-        # Runs of impasto 0.1 lack it; that version had these adversarial terms.
+        # Runs of impasto 0.1 lack the label. That version had the terms `_ADVERSARIAL`.
         known = next((name for name in names if name in _ADVERSARIAL), "bce")
         return cls(
             adversarial=label if isinstance(label, str) else known,
@@ -147,6 +155,6 @@ def _label_means(terms: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
 
 
 def recent(series: Series, name: str, count: int = ROWS) -> float | None:
-    """The median of the last `count` values; None with fewer."""
+    """The median of a series' last `count` values; None if it has fewer."""
     values = series.get(name, ())
     return median(values[-count:]) if len(values) >= count else None

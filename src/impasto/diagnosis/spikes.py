@@ -7,7 +7,14 @@ from impasto.diagnosis.signs import Sign
 
 
 def _spike_rows(values: Floats, level_of: Floats, some: float, strong: float) -> list[int]:
-    """Rows far above those before and after, see `spikes`; [] if too few to matter."""
+    """The first rows of all spikes by the rule of `spikes`; [] if they are no finding.
+
+    Args:
+        values: [N].
+        level_of: [N] the values whose usual level is meant.
+        some: least height of a spike, in levels.
+        strong: least height of a spike that is a finding by itself, in levels.
+    """
     side = 10
     rows = len(values)
     if rows < 12:
@@ -35,18 +42,18 @@ def _spike_rows(values: Floats, level_of: Floats, some: float, strong: float) ->
 def spikes(images_seen: Counts, means: Floats, maxima: Floats | None, what: str) -> Sign | None:
     """A loss has spikes.
 
-    Rule: a row is a spike if it stands above the medians of the ten rows before and of the ten rows
-    after it, by ten times the local noise (from the median deviation of 51 rows) and by 0.75
-    times the usual level of the loss. Three spikes are a finding (in long runs, one for every 300
-    rows), or one that reaches 20 times the noise and 3 times the level. For the interval maxima,
-    which vary more, the limits are 4 and 10 times the level of the means. A high start or a lasting
-    step is no spike. Needs 12 rows.
+    Rule: a row is a spike if it is above the medians of the ten rows before and of the ten rows after
+    it, by ten times the local noise (from the median deviation of 51 rows) and by 0.75 times the usual
+    level of the loss. Three spikes are a finding (in long runs, one for every 300 rows), and so is one
+    that reaches 20 times the noise and 3 times the level. For the interval maxima, which vary more, the
+    limits are 4 and 10 times the level of the means. A high start or a lasting step is no spike. The
+    rule needs 12 rows.
 
     Args:
         images_seen: [N].
         means: [N] the loss, mean over each interval.
         maxima: [N] the largest loss of one step in each interval, if recorded.
-        what: the loss's name for the sentence.
+        what: the loss's name in the sentence.
     """
     images, (mean,) = finite(images_seen, means)
     rows = _spike_rows(mean, mean, 0.75, 3.0)
@@ -63,7 +70,7 @@ def spikes(images_seen: Counts, means: Floats, maxima: Floats | None, what: str)
     return Sign(
         f"{what} shot up and came back {times}, to {peak:.2g} at the highest; it is usually near "
         f"{usual:.2g}.",
-        "A few spikes that leave no trace in the grids may be let pass. Otherwise lower the "
+        "A few spikes that leave no trace in the grids can be ignored. Otherwise lower the "
         "learning rates, raise the batch (--set training.batch=...), or lower Adam's first beta to "
         "0.5 or 0. A moving average of the weights (--set training.ema_half_life=...) keeps spikes "
         "out of the pictures.",

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto.diagnosis.classes import LEAST_CHANGE, LITTLE_SAY, MUCH_SAY, Classes
+from impasto.diagnosis.classes import IGNORED_BELOW, LEAST_CHANGE, OBVIOUS_ABOVE, Classes
 from impasto.reporting.charts import Line
 from impasto.reporting.curves import Charts
 from impasto.reporting.elements import Card, Figure, Folded, PageImage, folded, moment, pixel_kind
@@ -301,9 +301,9 @@ def class_effect_in_words(classes: Classes) -> str:
             return f"{measured}: all pictures look alike so far."
         return f"{measured}: a class is always the same picture, whatever the latent."
     times = by_class / by_latent
-    if times < LITTLE_SAY:
+    if times < IGNORED_BELOW:
         verdict = "the class hardly changes the picture"
-    elif times < MUCH_SAY:
+    elif times < OBVIOUS_ABOVE:
         verdict = "the class matters, but less than the latent"
     else:
         verdict = "the classes differ to the eye"

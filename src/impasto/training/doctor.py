@@ -74,7 +74,7 @@ class Doctor:
 
     def trouble(self, row: Mapping[str, Any]) -> DivergedError | None:
         """The error to raise if the next row shows that the run has diverged; None if it does not."""
-        found = self._watch.trouble(row)
+        found = self._watch.divergence(row)
         return DivergedError(found.symptom, found.words) if found is not None else None
 
     def look(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from impasto.diagnosis.signs import Series, Sign, recent
 from impasto.formatting import percent
 
 GRIDS = 5
-"""Number of sample grids in the judged median: an eighth of a run by default."""
+"""The number of sample grids in the judged median: by default an eighth of a run."""
 
 _EASIER = (
     "more pictures help most; else let it see them augmented "
@@ -16,30 +16,32 @@ _EASIER = (
 )
 
 
-def _remembered(series: Series) -> float | None:
+def _overfitting(series: Series) -> float | None:
     """The overfitting measure r_v over five grids (Karras et al. 2020, arXiv:2006.06676, equation
     1): 0 if the discriminator scores held-out pictures like training pictures, 1 if like generated
-    ones.
+    ones. None with fewer grids.
 
-    Single grids have few pictures, and with a good generator the denominator is small, so it is a
-    ratio of medians, and 0 if the five grids disagree.
+    Single grids have few pictures, and with a good generator the denominator is small. So it is a
+    ratio of medians, and 0 unless training pictures score higher than held-out ones in all five grids.
     """
     shown_less_heldout, shown_less_sampled = (
         series.get(f"shown less {other}", ())[-GRIDS:] for other in ("heldout", "sampled")
     )
     if min(len(shown_less_heldout), len(shown_less_sampled)) < GRIDS:
         return None
-    way = median(shown_less_sampled)
-    return median(shown_less_heldout) / way if way > 0 and min(shown_less_heldout) > 0 else 0.0
+    distance = median(shown_less_sampled)
+    if distance <= 0 or min(shown_less_heldout) <= 0:
+        return 0.0
+    return median(shown_less_heldout) / distance
 
 
-def knows_by_heart(series: Series, active: bool) -> Sign | None:
+def memorises(series: Series, active: bool) -> Sign | None:
     """The discriminator scores held-out pictures like generated ones.
 
-    Rule: r_v, see `_remembered`, is 0.6 or more over five grids; passed below 0.4. Of our healthy runs
-    the highest is 0.5, on tiles of 21 paintings.
+    Rule: r_v, see `_overfitting`, is 0.6 or more. It has passed below 0.4. The highest of our healthy
+    runs is 0.5, on tiles of 21 paintings.
     """
-    value = _remembered(series)
+    value = _overfitting(series)
     if value is None or value < (0.4 if active else 0.6):
         return None
     return Sign(
@@ -50,20 +52,22 @@ def knows_by_heart(series: Series, active: bool) -> Sign | None:
 
 
 def overfitting_sign(series: Series, active: bool) -> Sign | None:
-    """The discriminator hardly ever doubts a training picture.
+    """The discriminator takes nearly every training picture for real.
 
     Rule: r_t = E[sign(D(real))] (Karras et al. 2020, equation 1), which is 2 * `accuracy/real` - 1,
-    has a median of 0.9 or more over 20 rows; passed below 0.8. Adaptive augmentation holds it at
-    0.6; our healthy runs stay below 0.8. This is weaker evidence than held-out pictures: with an
-    r_v below 0.3 there is no finding. Nor is there one for a Wasserstein critic, which should
-    separate all pictures, or beside a stronger symptom.
+    has a median of 0.9 or more over 20 rows. It has passed below 0.8. Adaptive augmentation holds it at
+    0.6, and our healthy runs stay below 0.8.
+
+    This is weaker evidence than held-out pictures, so there is no finding if r_v is below 0.3. There is
+    none for a Wasserstein critic, which should separate all pictures. And none begins while the
+    discriminator wins or memorises, which are stronger symptoms.
     """
     value = recent(series, "accuracy/real")
     if value is None or 2 * value - 1 < (0.8 if active else 0.9) or not never_negative(series):
         return None
-    sign, proof = 2 * value - 1, _remembered(series)
-    said = discriminator_wins(series, False) or knows_by_heart(series, False)
-    if (proof is not None and proof < 0.3) or (said and not active):
+    sign, by_heldout = 2 * value - 1, _overfitting(series)
+    stronger = discriminator_wins(series, False) or memorises(series, False)
+    if (by_heldout is not None and by_heldout < 0.3) or (stronger and not active):
         return None
     return Sign(
         f"The discriminator is too sure of training pictures: it takes {percent(value)} of them for "
