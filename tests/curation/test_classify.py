@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from impasto.collection import Collection, PackOptions, pack
 from impasto.curation.classification import (
-    class_numbers,
     classify,
-    named_classes,
+    predicted_classes,
+    true_classes,
 )
 from impasto.curation.confusion import confusion_picture
 from impasto.errors import ImpastoError
@@ -111,31 +111,31 @@ def test_a_confusion_by_hand() -> None:
 
 def test_classes_are_matched_by_name(labelled: Collection) -> None:
     # The model knows `sea`, the collection `marina` and `portrait`; and the order of styles differs.
-    numbers = class_numbers(labelled, RECORD, 1)
+    numbers = true_classes(labelled, RECORD, 1)
     assert numbers is not None
     names = [labelled.fields[1].classes[k] if k >= 0 else "" for k in labelled.labels[:, 1]]
     assert numbers.tolist() == [0 if name == "landscape" else -1 for name in names]
-    styles = class_numbers(labelled, RECORD, 0)
+    styles = true_classes(labelled, RECORD, 0)
     assert styles is not None
     for number, own in zip(styles.tolist(), labelled.labels[:, 0].tolist(), strict=True):
         assert (number == -1) == (own == -1)
         if own >= 0:
             assert SIZES["style"][number] == labelled.fields[0].classes[own]
-    assert class_numbers(labelled, record_of({"artist": ("a",)}, [(0,)], [1]), 0) is None
+    assert true_classes(labelled, record_of({"artist": ("a",)}, [(0,)], [1]), 0) is None
 
 
 def test_a_known_classifier(labelled: Collection) -> None:
     told: list[int] = []
     rows = labelled.train_indices
     # Pictures of 32 pixels for a model of 16: averaged down. Any batch names them the same.
-    named = named_classes(Warm(), labelled, rows, RECORD, batch=4, progress=told.append)
+    named = predicted_classes(Warm(), labelled, rows, RECORD, batch=4, progress=told.append)
     assert told[-1] == len(rows)
     pixels = labelled.images(rows).mean(axis=(1, 2))
     warm = pixels[:, 0] > pixels[:, 2]
     assert np.array_equal(named, np.stack([np.where(warm, 0, 2), np.where(warm, 0, 1)], axis=1))
 
     style, genre = classify(Warm(), RECORD, labelled, split="train")
-    truth = class_numbers(labelled, RECORD, 0)
+    truth = true_classes(labelled, RECORD, 0)
     assert truth is not None
     known = truth[rows] >= 0
     assert style.pictures == style.sources == known.sum()

@@ -161,8 +161,8 @@ class Shares(FieldJudges):
     def __init__(self) -> None:
         pass
 
-    def confidence(self, images: Tensor, asked: dict[int, int]) -> np.ndarray:
-        assert len(asked) == 1
+    def confidence(self, images: Tensor, chosen: dict[int, int]) -> np.ndarray:
+        assert len(chosen) == 1
         return images[:, 0, 0, 0].double().add(1).div(2).numpy()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from impasto.collection import Collection
 from impasto.config import LatentConfig
 from impasto.curation.choosing import Group, Scorer
-from impasto.curation.classification import classify, how_judged
+from impasto.curation.classification import classify, judging_notes
 from impasto.evaluation import discriminator as asked
 from impasto.evaluation.discriminator import (
     MEASURED,
@@ -173,12 +173,12 @@ def test_without_training_pictures_it_is_said(
     labelled: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = record_of({"style": ("a", "b")}, [(0,)], [1])
-    (told,) = how_judged(Bright(), record, labelled)
+    (told,) = judging_notes(Bright(), record, labelled)
     assert told == "batch norm by the statistics of 27 training pictures of labelled"
-    assert how_judged(nn.Identity(), record, labelled) == []
+    assert judging_notes(nn.Identity(), record, labelled) == []
     monkeypatch.setattr(labelled, "train_indices", np.array([], np.int64))
     assert statistics_of_real(Bright(), labelled, 32, 1) == Statistics()
-    (told,) = how_judged(Bright(), record, labelled)
+    (told,) = judging_notes(Bright(), record, labelled)
     assert told.startswith("note: batch norm by the running statistics of training, which mix real")
 
 

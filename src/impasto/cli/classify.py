@@ -43,7 +43,7 @@ def command(
     Writes classify-FIELD.json and confusion-FIELD.png. For other pictures than the held-out ones of
     the model's own collection, the file names begin with the names of the collection and the split.
     """
-    from impasto.curation.classification import check_labels, classify, how_judged
+    from impasto.curation.classification import check_labels, classify, judging_notes
     from impasto.device import choose_device
     from impasto.evaluation.folders import home_of
     from impasto.sampling import find_model
@@ -64,7 +64,7 @@ def command(
     own = collection.content_hash == record.collection.hash
     title = f"{'held-out' if split == 'heldout' else 'training'} pictures of {collection.title}"
     typer.echo(f"{title}, named by the discriminator of {folder}")
-    for note in (_learned_from(split, own), *how_judged(discriminator, record, collection)):
+    for note in (_learned_from(split, own), *judging_notes(discriminator, record, collection)):
         if note is not None:
             typer.echo(note)
     # A model of the package or the hub is in a folder that is not to write to.

@@ -1,1 +1,2 @@
-"""Uses of a trained discriminator: choosing among generated images, and classifying real ones."""
+"""Choosing among generated images by a discriminator or a judge, and classifying real ones by a
+discriminator."""

@@ -4,21 +4,21 @@ GANGogh (Jones and Bonafilia 2017) generates many images of one class and shows 
 discriminator 1) classifies as that class with high confidence and 2) gives the highest realness.
 Here:
 
-- **confidence** is the softmax probability of the class that the image is conditioned on; with
-  several chosen fields, the product. Where classes have sigmoids of their own (term
-  `categorical`), the same softmax of their logits is used. It keeps their order, and is 1 for an
-  image that only one class has a high logit for.
+- **confidence** is the softmax probability of the class that the image is conditioned on. With
+  several chosen fields it is the product of these. If each class has a sigmoid of its own (term
+  `categorical`), the same softmax of the logits is used. It keeps the order of the logits, and is
+  close to 1 if only one class has a high logit.
 - **realness** is the mean of the discriminator's outputs for the image. Its scale depends on the
   objective (a critic's score has no bounds), so it is compared within one class only.
 - **score** is the lower of the image's two percentiles among the candidates of its class: the
   share of them with no higher confidence, and the share with no higher realness. 0.9 means that
   the image is in the best tenth by both.
 
-The lower of two ranks means 'and': an image is as good as the worse of the two. It needs no
-weights, and does not change under increasing functions of either number. A product would not have
-these properties: most confidences of a trained classifier are close to 1 and would have no
-effect, while one far from 1 would decide alone. Equal scores are ordered by the higher
-percentile, and then by the seed.
+So an image needs both a high confidence and a high realness. The lower percentile needs no weights,
+and does not change under increasing functions of either number. A product would not have these
+properties: most confidences of a trained classifier are close to 1 and would have no effect, while
+one far from 1 would decide alone. Equal scores are ordered by the higher percentile, and then by
+the seed.
 
 **Batch norm.** The discriminator evaluates candidates as it evaluates generated images in
 training: with batch norm statistics of generated images and with `training.fake_noise`
@@ -30,11 +30,11 @@ They do not use the candidates, so a seed's score does not depend on other candi
 classes.
 
 **With judges** (`judges.py`) confidence is the judge's probability. Realness is still the
-discriminator's. An exported model without a discriminator is chosen from by confidence alone.
-Similarity to real images cannot replace realness: the most similar images would be copies.
+discriminator's. If an exported model has no discriminator, confidence alone decides. Similarity to
+real images cannot replace realness, because the most similar images would be copies.
 
-The code published with GANGogh computes confidence as raw logits, of either sign, divided by
-their sum. In its faster variant it also counts rejected images as chosen. Neither is done here.
+The code published with GANGogh differs. It computes confidence as raw logits, of either sign,
+divided by their sum. In its faster variant it also counts rejected images as chosen.
 """
 
 import csv
@@ -60,7 +60,7 @@ from impasto.sampling.painter import Painter
 from impasto.sampling.seeds import latents_of_seeds
 
 Progress = Callable[[int], None]
-"""Called with a number of evaluated images."""
+"""Called with a number of scored images."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class Group:
     title: str
     """Displayed name, such as `landscape`."""
     chosen: dict[int, int]
-    """Classes that the images are conditioned on, by column of their field."""
+    """Numbers of the classes that the images are conditioned on, by column of their label field."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of the candidates of one group, one row a candidate."""
+    """The scores of the candidates of one group; each has a row."""
 
     group: Group
     seeds: np.ndarray
@@ -102,7 +102,14 @@ class Scores:
         confidence: np.ndarray,
         realness: np.ndarray | None,
     ) -> "Scores":
-        """Scores and ranks, as described above.
+        """Compute scores and ranks as the module's docstring says.
+
+        Args:
+            group: the group.
+            seeds: of the candidates.
+            labels: [N, F].
+            confidence: float64 [N].
+            realness: float64 [N]; None without a discriminator.
 
         Raises:
             ImpastoError: a number is not finite (the run has diverged).
@@ -113,22 +120,21 @@ class Scores:
                 "the discriminator answers with numbers that are not finite, so nothing can be "
                 "chosen by it; take an earlier checkpoint of the run"
             )
-        sides = np.stack([percentiles(each) for each in both])
-        order = np.lexsort((np.asarray(seeds), -sides.max(axis=0), -sides.min(axis=0)))
+        shares = np.stack([percentiles(each) for each in both])
+        order = np.lexsort((np.asarray(seeds), -shares.max(axis=0), -shares.min(axis=0)))
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(1, len(order) + 1)
         numbers = np.asarray(seeds, np.int64)
-        return cls(group, numbers, labels, confidence, realness, sides.min(axis=0), rank)
+        return cls(group, numbers, labels, confidence, realness, shares.min(axis=0), rank)
 
     def kept(self, count: int, *, worst: bool = False) -> np.ndarray:
-        """The rows of the `count` best, best first; with `worst` of the worst, worst first."""
+        """The rows of the `count` best, best first, int64; with `worst` of the worst, worst first."""
         order = np.argsort(self.rank)
         return (order[::-1] if worst else order)[:count]
 
 
 def percentiles(values: np.ndarray) -> np.ndarray:
-    """For each value [N], the share of all values that are no higher: above 0, and 1 for the
-    highest."""
+    """For each value [N], the share of all values that are not higher, in (0, 1]; 1 for the highest."""
     return np.searchsorted(np.sort(values), values, side="right") / len(values)
 
 
@@ -139,8 +145,8 @@ def groups_of(
 
     Args:
         record: of the model.
-        chosen: classes by column of their field.
-        every_class: column of a field; there is a group for each of its classes. By default the
+        chosen: numbers of classes by column of their label field.
+        every_class: column of a label field; there is a group for each of its classes. None: the
             first field, unless classes are chosen.
 
     Raises:
@@ -168,16 +174,19 @@ def _group(record: ModelRecord, chosen: dict[int, int]) -> Group:
     return Group("-".join(names), ", ".join(titles), chosen)
 
 
-def confidence_in(logits: Sequence[Tensor], asked: dict[int, int]) -> Tensor:
-    """The probability [B] (float64, on the CPU) of the chosen classes.
+def confidence_in(logits: Sequence[Tensor], chosen: dict[int, int]) -> Tensor:
+    """The probability of the chosen classes, float64 [B] in [0, 1], on the CPU.
 
-    It is the softmax of each field's logits [B, K], multiplied over the chosen fields, at least
-    one.
+    It is the product of the softmax probabilities over the chosen fields.
+
+    Args:
+        logits: [B, K] of each label field.
+        chosen: numbers of classes by column of their field, at least one.
     """
     # MPS has no float64.
     shares = [
         logits[field].cpu().double().log_softmax(dim=1)[:, number]
-        for field, number in asked.items()
+        for field, number in chosen.items()
     ]
     return torch.stack(shares).sum(dim=0).exp()
 
@@ -187,9 +196,9 @@ class Scorer:
 
     Args:
         painter: of the model.
-        discriminator: any network with the contract of `networks/`. It uses batch norm statistics
-            of generated images. None: there is no realness.
-        judges: classifiers for the confidence. None: the discriminator's class logits.
+        discriminator: of the model; see the contract in `networks/__init__.py`. None: there is no
+            realness.
+        judges: classifiers for the confidence. None: the discriminator's class logits are used.
     """
 
     def __init__(
@@ -205,11 +214,11 @@ class Scorer:
             self._statistics = measure(self.discriminator, self._generated(), fields)
 
     def _with_noise(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Generated images with the noise of training."""
+        """Generated images [B, 3, H, W] with the noise of training, which depends on the seeds."""
         return noisy(images, self.painter.record.fake_noise or 0.0, seeds)
 
     def _generated(self) -> Iterator[Tensor]:
-        """The images whose batch norm statistics are used, in batches."""
+        """The images whose batch norm statistics are used, in batches [BATCH, 3, H, W]."""
         painter = self.painter
         for start in range(0, MEASURED, BATCH):
             seeds = range(start, start + BATCH)
@@ -224,21 +233,22 @@ class Scorer:
         Args:
             group: its classes condition the images.
             seeds: the candidates.
-            scored: called with the number of images after each batch.
+            scored: called after each batch, with its number of images.
 
         Raises:
-            ImpastoError: the discriminator does not classify, or its output is not finite.
+            ImpastoError: a class is chosen and the discriminator does not classify, or its output is
+                not finite.
         """
         labels = self.painter.labels(seeds, group.chosen)
         confidence: list[np.ndarray] = []
         realness: list[np.ndarray] = []
         for start in range(0, len(seeds), self.painter.batch):
             some = slice(start, start + self.painter.batch)
-            named, real = self._judge(group, seeds[some], labels[some])
-            confidence.append(named)
+            confident, real = self._judge(group, seeds[some], labels[some])
+            confidence.append(confident)
             if real is not None:
                 realness.append(real)
-            scored(len(named))
+            scored(len(confident))
         return Scores.of(
             group,
             seeds,
@@ -251,31 +261,44 @@ class Scorer:
     def _judge(
         self, group: Group, seeds: Sequence[int], labels: Tensor
     ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The confidence of some seeds' images, float64 [B], and their realness, float64 [B] or None."""
         images = self.painter.sampler.images(self.painter.latents(seeds), labels)
-        named, real = np.ones(len(images)), None
+        confidence, realness = np.ones(len(images)), None
         if self.judges is not None:
-            named = self.judges.confidence(images, group.chosen)
+            confidence = self.judges.confidence(images, group.chosen)
         if self.discriminator is not None:
             with judging_by(self.discriminator, self._statistics):
                 shown = self._with_noise(images, seeds)
                 judgement: Judgement = self.discriminator(shown, labels.to(images.device))
-            real = judgement.realness.cpu().double().flatten(1).mean(dim=1).numpy()
+            realness = judgement.realness.cpu().double().flatten(1).mean(dim=1).numpy()
             if group.chosen and self.judges is None:
-                named = self._named(judgement, group.chosen)
-        return named, real
+                confidence = self._confidence(judgement, group.chosen)
+        return confidence, realness
 
     @staticmethod
-    def _named(judgement: Judgement, asked: dict[int, int]) -> np.ndarray:
+    def _confidence(judgement: Judgement, chosen: dict[int, int]) -> np.ndarray:
+        """The confidence by the discriminator's class logits.
+
+        Raises:
+            ImpastoError: the discriminator does not classify.
+        """
         if judgement.class_logits is None:
             raise ImpastoError(
                 "this model's discriminator names no classes, so it cannot say how clearly a "
                 "picture is of one; a judge can: add --judge with a collection"
             )
-        return confidence_in(judgement.class_logits, asked).numpy()
+        return confidence_in(judgement.class_logits, chosen).numpy()
 
 
 def table(scores: Sequence[Scores], record: ModelRecord, count: int, *, worst: bool) -> str:
-    """All candidates as CSV, the best of each group first."""
+    """All candidates as the text of a CSV file, those of each group in order of their rank.
+
+    Args:
+        scores: of each group.
+        record: of the model.
+        count: the number of kept images of each group, for the column `kept`.
+        worst: whether the worst are kept.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     fields = [field.name for field in record.labels]
@@ -298,15 +321,18 @@ def table(scores: Sequence[Scores], record: ModelRecord, count: int, *, worst: b
 
 @dataclass(frozen=True)
 class Choice:
-    """Scored candidates, and whether the best or the worst are kept."""
+    """Scored candidates, and which of them are kept."""
 
     scorer: Scorer
     scores: tuple[Scores, ...]
+    """Of each group."""
     count: int
+    """The number of kept images of each group."""
     worst: bool = False
+    """Whether the worst are kept instead of the best."""
 
     def lines(self) -> list[str]:
-        """Comparison of the kept images with all candidates, one line a group."""
+        """For each group a line that compares the medians of the kept images with those of all."""
         lines = []
         for each in self.scores:
             kept = each.kept(self.count, worst=self.worst)
@@ -329,7 +355,7 @@ class Choice:
         return table(self.scores, self.scorer.painter.record, self.count, worst=self.worst)
 
     def save_folder(self, folder: Path) -> None:
-        """Write a folder a class with its images, and `scores.csv`, atomically.
+        """Write a folder of images for each group, and `scores.csv`, atomically.
 
         Raises:
             ImpastoError: `folder` exists or cannot be written.
@@ -342,7 +368,9 @@ class Choice:
             write_text(temporary / "scores.csv", self._table())
 
     def save_grid(self, path: Path) -> Path:
-        """Write one PNG, one row a class, and the table beside it. Returns the table's path.
+        """Write one PNG with a row for each group, and the table beside it. Returns the table's path.
+
+        If there is one group, its images are on several rows.
 
         Raises:
             ImpastoError: the path does not end in `.png`, there are too many images, or it cannot
@@ -393,8 +421,8 @@ def choose(
         progress: called with the number of images scored so far, of groups times seeds.
 
     Raises:
-        ImpastoError: there are fewer candidates than `count`, or the discriminator does not
-            classify.
+        ImpastoError: there are fewer candidates than `count`, or classes are chosen and neither the
+            discriminator nor a judge classifies.
     """
     seeds = list(dict.fromkeys(seeds))
     check_enough(seeds, count)

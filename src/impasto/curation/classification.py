@@ -20,8 +20,10 @@ from impasto.networks import Judgement
 from impasto.sampling.model import ModelRecord
 
 
-def class_numbers(collection: Collection, record: ModelRecord, field: int) -> np.ndarray | None:
-    """Classes [N] of all images of the collection, numbered as in the model and matched by name.
+def true_classes(collection: Collection, record: ModelRecord, field: int) -> np.ndarray | None:
+    """The classes of all images of a collection in one label field, numbered as in the model.
+
+    Fields and classes are matched by name.
 
     Args:
         collection: the collection.
@@ -44,7 +46,7 @@ def class_numbers(collection: Collection, record: ModelRecord, field: int) -> np
 
 
 @torch.inference_mode()
-def named_classes(
+def predicted_classes(
     discriminator: nn.Module,
     collection: Collection,
     rows: np.ndarray,
@@ -56,10 +58,10 @@ def named_classes(
 ) -> np.ndarray:
     """The classes that the discriminator predicts for images of a collection: int64 [N, F].
 
-    The discriminator gets no labels (all unknown). Each image is evaluated independently, with
-    batch norm statistics of the collection's training images and with the noise of training
-    (`evaluation/discriminator.py`). Images of a multiple of the model's resolution are averaged
-    down, as in training.
+    The discriminator gets unknown labels. Each image is evaluated independently, with batch norm
+    statistics of the collection's training images and with the noise of training
+    (`evaluation/discriminator.py`). If images have a multiple of the model's resolution, blocks of
+    pixels are averaged, as in training.
 
     Args:
         discriminator: of the model.
@@ -78,7 +80,7 @@ def named_classes(
     statistics = statistics_of_real(
         discriminator, collection, record.resolution, fields, noise=noise, device=device
     )
-    named = []
+    predicted = []
     with judging_by(discriminator, statistics):
         for start in range(0, len(rows), batch):
             some = rows[start : start + batch]
@@ -91,13 +93,16 @@ def named_classes(
                     "discriminator does, such as gangogh, on a collection with labels"
                 )
             logits = judgement.class_logits
-            named.append(torch.stack([each.argmax(dim=1) for each in logits], dim=1))
+            predicted.append(torch.stack([each.argmax(dim=1) for each in logits], dim=1))
             progress(start + len(some))
-    return torch.cat(named).cpu().numpy()
+    return torch.cat(predicted).cpu().numpy()
 
 
-def how_judged(discriminator: nn.Module, record: ModelRecord, collection: Collection) -> list[str]:
-    """What predictions depend on besides the image, one line each."""
+def judging_notes(
+    discriminator: nn.Module, record: ModelRecord, collection: Collection
+) -> list[str]:
+    """Lines for the user on what predictions depend on besides the image: batch norm statistics and
+    noise."""
     lines = []
     count = min(MEASURED, len(collection.train_indices))
     if depends_on_batch(discriminator):
@@ -126,8 +131,8 @@ def check_labels(record: ModelRecord) -> None:
         )
 
 
-def _commonest(record: ModelRecord, field: int) -> int:
-    """The class that most of the model's training pictures have, by its number."""
+def _most_frequent(record: ModelRecord, field: int) -> int:
+    """The number of the class that most of the model's training pictures have."""
     return int(np.argmax(record.class_counts(field)))
 
 
@@ -141,13 +146,13 @@ def classify(
     batch: int = 64,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[FieldResult]:
-    """Classify the collection's images with the discriminator. One result for each label field
-    that both have.
+    """Classify the collection's images with the discriminator. There is a result for each label field
+    that model and collection have.
 
     Args:
         discriminator: of the model.
         record: of the model.
-        collection: at the model's resolution or a multiple of it.
+        collection: opened at the model's resolution or a multiple of it.
         split: `heldout` or `train`.
         device: device to run on.
         batch: images at a time.
@@ -163,7 +168,7 @@ def classify(
     truths = {
         field: truth[rows]
         for field in range(len(record.labels))
-        if (truth := class_numbers(collection, record, field)) is not None
+        if (truth := true_classes(collection, record, field)) is not None
     }
     names = choices([field.name for field in record.labels])
     usable = [field for field, truth in truths.items() if (truth >= 0).any()]
@@ -172,7 +177,7 @@ def classify(
             f"{collection.path} has no {'held-out' if split == 'heldout' else 'training'} picture "
             f"of a class that this model knows (it knows of {names})"
         )
-    named = named_classes(
+    predicted = predicted_classes(
         discriminator, collection, rows, record, device=device, batch=batch, progress=progress
     )
     results = []
@@ -183,9 +188,9 @@ def classify(
                 record.labels[field].name,
                 record.labels[field].classes,
                 truths[field][known],
-                named[known, field],
+                predicted[known, field],
                 collection.sources[rows][known],
-                commonest=_commonest(record, field),
+                commonest=_most_frequent(record, field),
                 unknown=int((~known).sum()),
             )
         )

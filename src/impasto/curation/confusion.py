@@ -7,15 +7,16 @@ from impasto.evaluation.accuracy import FieldResult
 from impasto.sampling.grid import shortened, text_font, written
 
 MAX_CLASSES = 60
-"""The most classes drawn. With more, those with the most images."""
+"""The most classes that are drawn. If there are more, those with the most images are."""
 _PAPER, _NOTHING = (255, 255, 255), (235, 235, 235)
 _LIGHT, _DARK = np.array([247, 250, 253]), np.array([8, 64, 129])
-_NAME = 170  # longest name in pixels
+_NAME_WIDTH = 170
+"""Longer names, in pixels, are shortened."""
 _GAP = 8
 
 
 def _shown(confusion: np.ndarray) -> np.ndarray:
-    """The classes to draw: those that are true or predicted for some image, in their order."""
+    """The numbers of the classes to draw: those that are true or predicted for some image, ascending."""
     counts = confusion.sum(axis=1)
     occurring = np.flatnonzero(counts + confusion.sum(axis=0))
     frequent = occurring[np.argsort(-counts[occurring], kind="stable")][:MAX_CLASSES]
@@ -26,7 +27,7 @@ def confusion_picture(result: FieldResult, title: str) -> Image.Image:
     """Draw the confusion matrix of one field.
 
     A cell's colour and upper number are its share of the row, in percent. The lower number is the
-    count of images. A row without images is grey. Classes that are neither true nor predicted for
+    number of images. A row without images is grey. Classes that are neither true nor predicted for
     any image are left out.
 
     Args:
@@ -34,7 +35,7 @@ def confusion_picture(result: FieldResult, title: str) -> Image.Image:
         title: first line above the matrix.
     """
     shown = _shown(result.confusion)
-    names = [shortened(result.classes[number], _NAME) for number in shown]
+    names = [shortened(result.classes[number], _NAME_WIDTH) for number in shown]
     cell = 48 if len(shown) <= 20 else 34
     totals = result.confusion.sum(axis=1)[shown]
     sides = [
@@ -69,6 +70,7 @@ def confusion_picture(result: FieldResult, title: str) -> Image.Image:
 
 
 def _head(result: FieldResult, title: str, shown: int) -> list[str]:
+    """The lines above the matrix, of which `shown` classes are drawn."""
     low, high = result.interval
     lines = [title, f"{result.accuracy:.1%} named right, 95% interval {low:.1%} to {high:.1%}"]
     present = len(np.flatnonzero(result.confusion.sum(axis=0) + result.confusion.sum(axis=1)))

@@ -1,4 +1,4 @@
-"""Chosen pictures in a run's folder, where its report shows them."""
+"""Save chosen pictures in a run's folder, where its report shows them."""
 
 from pathlib import Path
 
@@ -12,10 +12,13 @@ from impasto.sampling.model import run_of
 
 
 def run_with_report(model: Path) -> Path:
-    """The run whose report is to show pictures of `model`.
+    """The run that `model` belongs to, whose report can show the model's pictures.
+
+    Args:
+        model: a run or one of its checkpoints.
 
     Raises:
-        ImpastoError: it is no run nor one of its checkpoints.
+        ImpastoError: it is neither.
     """
     run = run_of(model)
     if run is None:
@@ -27,7 +30,7 @@ def run_with_report(model: Path) -> Path:
 
 
 def save_for_report(choice: Choice, run: Path) -> tuple[Path, Path]:
-    """Write the grid, its table and its record, and replace those of an earlier choice.
+    """Write the grid of a choice, its table and its record. Those of an earlier choice are replaced.
 
     Returns:
         The paths of the grid and of the table.
@@ -37,7 +40,7 @@ def save_for_report(choice: Choice, run: Path) -> tuple[Path, Path]:
     """
     grid = curated_grid(run, worst=choice.worst)
     table = choice.save_grid(grid)
-    # With the grid's hash, so that a grid is never shown with the record of another.
+    # The record has the grid's hash, so that a grid is never shown with the record of another.
     record = _record(choice, sha256_of_file(grid))
     write_json(curated_record(grid), record.model_dump(mode="json"))
     return grid, table

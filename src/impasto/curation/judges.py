@@ -1,7 +1,7 @@
 """A collection's judges as classifiers of generated images.
 
 A discriminator that classifies was trained together with its generator, and the two can agree on
-wrong classes. Some discriminators do not classify at all. The judge of `evaluation/judge.py` was
+wrong classes. Some discriminators do not classify at all. A judge (`evaluation/judge.py`) was
 trained on real images only, and its accuracy on held-out images is known. Model and collection
 are matched by the names of fields and classes, so any collection with these names can be used.
 """
@@ -27,10 +27,11 @@ class FieldJudges:
     """The judges of some of a model's label fields."""
 
     network: FeatureNetwork
+    """The network whose features the judges classify."""
     judges: dict[int, Judge]
-    """Judges by the field's column in the model."""
+    """By column of the field in the model."""
     numbers: dict[int, dict[int, int]]
-    """By column: the judge's number of each chosen class of the model."""
+    """By column: the judge's numbers of the chosen classes, by the model's numbers."""
     records: tuple[JudgeRecord, ...]
     """The accuracy of each judge."""
     collection: str
@@ -38,21 +39,21 @@ class FieldJudges:
 
     @classmethod
     def of(
-        cls, evaluator: Evaluator, record: ModelRecord, asked: Sequence[dict[int, int]]
+        cls, evaluator: Evaluator, record: ModelRecord, groups: Sequence[dict[int, int]]
     ) -> "FieldJudges":
         """The judges of all chosen fields, on the evaluator's first feature network.
 
         Args:
             evaluator: of the collection, at the model's resolution.
             record: of the model.
-            asked: chosen classes by column, as `Group.chosen`.
+            groups: the chosen classes of each group, as `Group.chosen`.
 
         Raises:
             ImpastoError: no class is chosen, or the collection has no judge for a field or class.
         """
         network, collection = evaluator.networks[0], evaluator.collection
         wanted: dict[int, list[int]] = {}
-        for chosen in asked:
+        for chosen in groups:
             for column, number in chosen.items():
                 wanted.setdefault(column, []).append(number)
         if not wanted:
@@ -62,7 +63,7 @@ class FieldJudges:
         judges, numbers, records = {}, {}, []
         for column, classes in wanted.items():
             field = record.labels[column]
-            collection.field(field.name)  # raises where there is no such field
+            collection.field(field.name)  # raises if there is no such field
             fitted = evaluator.judge(network, field.name)
             if fitted.judge is None:
                 raise ImpastoError(fitted.record.warning or f"no judge of {field.name}")
@@ -83,26 +84,26 @@ class FieldJudges:
             records.append(fitted.record)
         return cls(network, judges, numbers, tuple(records), collection.title)
 
-    def confidence(self, images: Tensor, asked: dict[int, int]) -> np.ndarray:
+    def confidence(self, images: Tensor, chosen: dict[int, int]) -> np.ndarray:
         """The judges' probability of the chosen classes, float64 [B]; with several fields the
         product.
 
         Args:
             images: [B, 3, H, W] in [-1, 1].
-            asked: classes by column, at least one.
+            chosen: numbers of classes by column, at least one.
 
         Raises:
             ImpastoError: the images are not finite.
         """
         features = self.network(painted(images)).features
         product = torch.ones(len(images), dtype=torch.float64)
-        for column, number in asked.items():
+        for column, number in chosen.items():
             judge = self.judges[column]
             product *= judge.probabilities(features)[:, self.numbers[column][number]]
         return product.numpy()
 
     def lines(self) -> list[str]:
-        """The accuracy of each judge, one line each."""
+        """A line for the user on each judge's accuracy."""
         lines = []
         for record in self.records:
             text = f"{record.field}: named by a judge from {self.collection}"
