@@ -692,6 +692,18 @@ def test_somebody_elses_tables_are_left_alone(nasty: Nasty, tmp_path: Path) -> N
     assert (tmp_path / "metadata.csv").read_text() == "file_name,text\na.png,A\n"
 
 
+@pytest.mark.parametrize("size", ["\u00b2", "9" * 5000, "many"])
+def test_a_size_that_is_none_in_the_folders_table(nasty: Nasty, tmp_path: Path, size: str) -> None:
+    url = nasty.on("/a", content(PNG))
+    fetch(tmp_path, url)
+    (row,) = rows_of(tmp_path / "metadata.csv")
+    table = "file,url,bytes\n" + f"{row['file']},{url},{size}\n"
+    (tmp_path / "metadata.csv").write_text(table, encoding="utf-8")
+    assert fetch(tmp_path, url).fetched == 1
+    (row,) = rows_of(tmp_path / "metadata.csv")
+    assert int(row["bytes"]) == len(PNG)
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(nasty: Nasty, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ImpastoError, match="cannot write"):
@@ -1276,6 +1288,8 @@ def test_files_without_a_network(
     assert fetch(tmp_path, picture_url).there == 1
     with pytest.raises(ImpastoError, match="IMPASTO_OFFLINE is set; unset it to fetch"):
         fetch_file(nasty.on("/y", content(BODY)), tmp_path)
+    with pytest.raises(ImpastoError, match="x is incomplete or another file, and IMPASTO_OFFLINE"):
+        fetch_file(url, tmp_path, "0" * 64)
     with pytest.raises(ImpastoError, match="IMPASTO_OFFLINE is set, and 1 of 2 pictures are not"):
         fetch(tmp_path, picture_url, f"{nasty.address}/b")
     with pytest.raises(ImpastoError, match=r"IMPASTO_OFFLINE is set, and .*urls.csv is not there"):

@@ -8,6 +8,7 @@ rewritten every ten seconds or less often, and at the end. Each time the journal
 import csv
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -83,7 +84,7 @@ class DownloadLog:
             # Cells of the current table replace earlier ones, unless they are empty.
             filled = {key: value for key, value in self._cells.get(url, {}).items() if value}
             self._cells[url] = {**cells, **filled}
-            if Path(row["file"]).name == row["file"] and size.isdigit():
+            if Path(row["file"]).name == row["file"] and re.fullmatch(r"[0-9]{1,18}", size):
                 self._pictures[url] = FetchedPicture(
                     row["file"], row.get("sha256", ""), int(size), row.get("when", "")
                 )

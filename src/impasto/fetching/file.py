@@ -77,7 +77,8 @@ def fetch_file(
         if _is_there(path, url, sha256, record):
             return report
         if switch := switched_off("IMPASTO_OFFLINE"):
-            raise ImpastoError(f"{path} is not there, and {switch} is set; unset it to fetch {url}")
+            state = "is incomplete or another file" if path.exists() else "is not there"
+            raise ImpastoError(f"{path} {state}, and {switch} is set; unset it to fetch {url}")
 
         def look(start: bytes) -> None:
             if is_page(start) and not name.lower().endswith((".html", ".htm", ".xhtml")):
