@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 import impasto
 from impasto.cli import app
-from impasto.collection import PackReport, dealing, pack
-from impasto.collection.fitting import fit
+from impasto.collection import PackReport, pack
+from impasto.collection.fitting import fit_picture
 from impasto.collection.options import PackOptions
 from impasto.collection.replacing import work_folder
 from impasto.errors import ImpastoError
@@ -43,9 +43,9 @@ def slow() -> None:
 
     def slowly(*given: Any) -> Any:
         time.sleep(0.1)
-        return fit(*given)
+        return fit_picture(*given)
 
-    pytest.MonkeyPatch().setattr(dealing, "fit", slowly)
+    pytest.MonkeyPatch().setattr("impasto.collection.cluster.fit_picture", slowly)
 
 
 def killed_in_the_middle(client: Client, source: Path, destination: Path) -> PackReport:

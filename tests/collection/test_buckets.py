@@ -12,8 +12,8 @@ from PIL import Image
 
 import impasto
 from impasto.collection import Collection, PackOptions, open_or_pack, pack
-from impasto.collection.buckets import candidates, chosen_buckets, cropped_shares
-from impasto.collection.duplicates.sheets import groups_of, pages
+from impasto.collection.buckets import candidate_sizes, choose_buckets, cropped_shares
+from impasto.collection.duplicates.sheets import duplicate_groups, pages
 from impasto.collection.overview import contact_sheet, summary
 from impasto.collection.removal import forget
 from impasto.decoding.fit import fit_file
@@ -58,7 +58,7 @@ def test_the_share_cropped_by_hand() -> None:
 
 @pytest.mark.parametrize("side", [32, 64, 128, 256])
 def test_candidates(side: int) -> None:
-    sizes = candidates(side)
+    sizes = candidate_sizes(side)
     assert side in sizes
     proportions = [wide / high for wide, high in map(width_and_height, sizes)]
     assert proportions == sorted(set(proportions))
@@ -74,7 +74,7 @@ def test_the_choice_crops_as_little_as_any() -> None:
     random = np.random.default_rng(0)
     ratios = np.exp(random.normal([-0.45, 0.0, 0.3] * 40, 0.05))
     pictures = np.stack([1000 * ratios, np.full(120, 1000.0)], axis=1)
-    found = chosen_buckets(pictures, 64)
+    found = choose_buckets(pictures, 64)
     assert len(found) > 1
 
     def cost(sizes: tuple[Resolution, ...]) -> float:
@@ -82,16 +82,16 @@ def test_the_choice_crops_as_little_as_any() -> None:
         counts = np.bincount(shares.argmin(1), minlength=len(sizes))
         return float(shares.min(1).mean()) if counts.min() >= 0.04 * 120 else np.inf
 
-    every = itertools.combinations(candidates(64), len(found))
+    every = itertools.combinations(candidate_sizes(64), len(found))
     assert cost(found) == pytest.approx(min(map(cost, every)))
 
 
 def test_pictures_alike_get_one_size() -> None:
     pictures = np.array([[600 + number, 1000] for number in range(50)])
-    assert chosen_buckets(pictures, 64) == (TALL,)
-    assert chosen_buckets(pictures[:, ::-1], 64) == (WIDE,)
+    assert choose_buckets(pictures, 64) == (TALL,)
+    assert choose_buckets(pictures[:, ::-1], 64) == (WIDE,)
     with pytest.raises(ImpastoError, match="multiple of 16, from 32, not 100"):
-        candidates(100)
+        candidate_sizes(100)
 
 
 def test_every_picture_is_in_its_bucket(packed: Collection, source: Path) -> None:
@@ -195,7 +195,7 @@ def test_forgotten_in_all_buckets(source: Path, tmp_path: Path) -> None:
 
 
 def test_copies_are_found_across_the_folder(packed: Collection) -> None:
-    ((kept, copy),) = groups_of(packed)
+    ((kept, copy),) = duplicate_groups(packed)
     assert {Path(kept.path).name, Path(copy.path).name} == {"00.png", "24.png"}
     (page,) = pages(packed, [[kept, copy]])
     assert page.width > 0

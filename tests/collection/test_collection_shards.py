@@ -17,7 +17,7 @@ from PIL import Image
 from impasto.collection import shards, writer
 from impasto.collection.encoding import ENCODINGS, RAW, choose_encoding, decode, encode
 from impasto.collection.shards import ShardReader, load_array
-from impasto.collection.writer import ShardWriter, open_writer, shard_prefix
+from impasto.collection.writer import ShardWriter, shard_prefix
 from impasto.errors import ImpastoError
 
 SIDE = 16
@@ -38,7 +38,7 @@ def paint(count: int = COUNT, side: int = SIDE, seed: int = 0) -> np.ndarray:
 
 
 def written(folder: Path, pixels: np.ndarray, encoding: str, prefix: str = "images") -> ShardReader:
-    with open_writer(folder, pixels.shape[1], encoding, prefix) as out:
+    with ShardWriter(folder, pixels.shape[1], encoding, prefix) as out:
         out.append(pixels)
     return ShardReader(folder, pixels.shape[1], encoding, out.describe())
 
@@ -88,7 +88,7 @@ def test_shards_do_not_depend_on_how_many_come_at_a_time(
         described = []
         for name, edges in (("at-once", []), ("cut", sorted(cuts))):
             (folder / name).mkdir()
-            with open_writer(folder / name, SIDE, encoding) as out:
+            with ShardWriter(folder / name, SIDE, encoding) as out:
                 for some in np.split(pixels, edges):
                     out.append(some)
             described.append(out.describe())
@@ -100,7 +100,7 @@ def test_shards_do_not_depend_on_how_many_come_at_a_time(
 @pytest.mark.parametrize("encoding", EVERY)
 @pytest.mark.usefixtures("small_shards")
 def test_what_is_told_of_them_is_so(tmp_path: Path, encoding: str) -> None:
-    with open_writer(tmp_path, SIDE, encoding) as out:
+    with ShardWriter(tmp_path, SIDE, encoding) as out:
         out.append(paint())
     files = {}
     for shard in out.describe():
@@ -146,7 +146,7 @@ def test_rows_are_copied_as_they_lie(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer, "SHARD_BYTES", 5 * SIDE**2 * 3)
         first = written(folder, paint(), encoding)
-        with open_writer(folder, SIDE, encoding, "again") as out:
+        with ShardWriter(folder, SIDE, encoding, "again") as out:
             out.append_stored(first.stored(rows[:5]))
             out.append_stored(first.stored(rows[5:]))
     again = ShardReader(folder, SIDE, encoding, out.describe())
@@ -159,7 +159,7 @@ def test_rows_are_copied_as_they_lie(
 
 def test_no_pictures_make_no_shards(tmp_path: Path) -> None:
     for encoding in EVERY:
-        with open_writer(tmp_path, SIDE, encoding) as out:
+        with ShardWriter(tmp_path, SIDE, encoding) as out:
             out.append(paint()[:0])
         assert out.describe() == []
         reader = ShardReader(tmp_path, SIDE, encoding, [])
@@ -200,7 +200,7 @@ def test_many_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_pixels_are_refused(tmp_path: Path) -> None:
-    with open_writer(tmp_path, SIDE) as out:
+    with ShardWriter(tmp_path, SIDE) as out:
         for wrong in (paint(side=8), paint().astype(np.float32), paint()[..., :1]):
             with pytest.raises(ValueError, match="for shards of 16 px"):
                 out.append(wrong)
@@ -243,7 +243,7 @@ def test_a_damaged_picture_is_told_by_file_and_number(tmp_path: Path, encoding: 
     pixels = paint(40)
     shards_of = []
     for name, some in (("a", pixels[:30]), ("b", pixels[30:])):
-        with open_writer(tmp_path, SIDE, encoding, name) as out:
+        with ShardWriter(tmp_path, SIDE, encoding, name) as out:
             out.append(some)
         shards_of += out.describe()
     reader = ShardReader(tmp_path, SIDE, encoding, shards_of)
@@ -297,7 +297,7 @@ def test_other_pictures_are_refused(other: str) -> None:
 @pytest.mark.parametrize("damage", ["missing", "short", "empty"])
 def test_missing_or_short_files(tmp_path: Path, file: str, damage: str) -> None:
     reader = written(tmp_path, paint(), "webp")
-    with open_writer(tmp_path, SIDE, "webp", "other") as out:
+    with ShardWriter(tmp_path, SIDE, "webp", "other") as out:
         out.append(paint())
     told = [{**out.describe()[0], "file": "images-00000.webp.bin"}]
     told[0]["offsets"] = {**told[0]["offsets"], "file": "images-00000.webp.offsets.npy"}
@@ -322,7 +322,7 @@ def test_missing_or_short_files(tmp_path: Path, file: str, damage: str) -> None:
     ],
 )
 def test_offsets_that_make_no_sense(tmp_path: Path, offsets: Any, error: type) -> None:
-    with open_writer(tmp_path, SIDE, "webp") as out:
+    with ShardWriter(tmp_path, SIDE, "webp") as out:
         out.append(paint())
     path = tmp_path / "images-00000.webp.offsets.npy"
     np.save(path, offsets(np.load(path)))
@@ -331,7 +331,7 @@ def test_offsets_that_make_no_sense(tmp_path: Path, offsets: Any, error: type) -
 
 
 def test_names_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
-    with open_writer(tmp_path, SIDE, "webp") as out:
+    with ShardWriter(tmp_path, SIDE, "webp") as out:
         out.append(paint())
     (shard,) = out.describe()
     outside = {**shard["offsets"], "file": "../x.npy"}

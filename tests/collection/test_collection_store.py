@@ -461,7 +461,7 @@ def test_what_was_set_aside(several: Collection, several_copy: Path) -> None:
     assert len(several.excluded()) == 0
     aside, names = [], set()
     for side, stored in RESOLUTIONS.items():
-        with writer.open_writer(several_copy, side, stored, f"aside-{side}") as out:
+        with writer.ShardWriter(several_copy, side, stored, f"aside-{side}") as out:
             out.append(several.at(side).images(np.array([5, 2])))
         aside.append({"resolution": side, "encoding": stored, "shards": out.describe()})
         names.add(out.describe()[0]["file"])

@@ -11,14 +11,14 @@ from PIL import Image, ImageDraw, ImageFilter
 from impasto.collection import duplicates
 from impasto.collection.duplicates import Duplicates, find_duplicates, near, neighbours
 from impasto.collection.duplicates.comparing import distances
-from impasto.collection.duplicates.grouping import Grouping, Sets
+from impasto.collection.duplicates.grouping import DisjointSets, Grouping
 from impasto.collection.duplicates.neighbours import (
     Neighbours,
     Points,
     Sides,
     TooManyError,
-    coordinates,
-    in_blocks,
+    block_vectors,
+    principal_coordinates,
 )
 from impasto.collection.duplicates.soft import ALIKE, SOFT, soft_distances
 from impasto.decoding.fingerprint import FINGERPRINT, fingerprint_of
@@ -238,9 +238,9 @@ def test_coordinates_bring_nothing_further_apart() -> None:
     vectors = random.normal(size=(50, 32, 32)).astype(np.float32)
     vectors[10:20] = vectors[0] + 0.01 * vectors[10:20]
     vectors[20:30] = vectors[20:30].mean(axis=(1, 2), keepdims=True)
-    places = coordinates(lambda some: in_blocks(vectors[some, :, :, None], 4), 50).astype(
-        np.float64
-    )
+    places = principal_coordinates(
+        lambda some: block_vectors(vectors[some, :, :, None], 4), 50
+    ).astype(np.float64)
     flat = vectors.reshape(50, -1).astype(np.float64)
     real = np.linalg.norm(flat[:, None] - flat, axis=2)
     assert (np.linalg.norm(places[:, None] - places, axis=2) <= real + 0.01).all()
@@ -257,7 +257,7 @@ def test_similar_features_are_all_that_have_the_cosine(count: int, size: int, se
     ] * random.choice([1, 3], (count, 1))
     seen = (seen / np.linalg.norm(seen, axis=1, keepdims=True)).astype(np.float32)
     axes = min(64, size)
-    short = coordinates(lambda some: (seen[some], np.ones(len(seen[some]))), count, axes)
+    short = principal_coordinates(lambda some: (seen[some], np.ones(len(seen[some]))), count, axes)
     rows = np.flatnonzero(random.random(count) < 0.7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duplicates, "_COLUMNS", 16)
@@ -271,7 +271,7 @@ def test_similar_features_are_all_that_have_the_cosine(count: int, size: int, se
 
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=40))
 def test_sets_are_known_by_their_first(unions: list[tuple[int, int]]) -> None:
-    sets, plain = Sets(20), [{number} for number in range(20)]
+    sets, plain = DisjointSets(20), [{number} for number in range(20)]
     for one, other in unions:
         sets.unite(one, other)
         joined = plain[one] | plain[other]

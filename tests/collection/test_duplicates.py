@@ -17,8 +17,8 @@ from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
 from impasto.collection.duplicates import Duplicates, disagreeing_labels, find_duplicates
 from impasto.collection.duplicates.naming import is_named_a_copy
-from impasto.collection.duplicates.registration import register, warped
-from impasto.collection.duplicates.sheets import _shortened, groups_of, pages
+from impasto.collection.duplicates.registration import register, warp
+from impasto.collection.duplicates.sheets import _shortened, duplicate_groups, pages
 from impasto.collection.packing import MASTERS
 from impasto.collection.removal import forget
 from impasto.decoding.fingerprint import FINGERPRINT, fingerprint_of
@@ -378,7 +378,7 @@ def test_registration_finds_how_a_picture_was_moved(a: float, b: float, c: float
     frames = register(one[None], 0.7 * moved[None] + 40)
     expected = np.array([1 / (1 + a) - 1, -b / (1 + a), 1 / (1 + c) - 1, -d / (1 + c)])
     assert np.abs(frames[0] - expected).max() < 0.35
-    again, inside = warped(moved[None].astype(np.float64), frames)
+    again, inside = warp(moved[None].astype(np.float64), frames)
     assert np.abs(again[0] - one)[inside[0]].mean() < 8
 
 
@@ -476,7 +476,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 
 
 def test_the_groups_of_a_collection(collection: Collection) -> None:
-    groups = groups_of(collection)
+    groups = duplicate_groups(collection)
     names = {tuple(member.path[:9] for member in group) for group in groups}
     assert names == {
         ("0.png", "same name"),
@@ -491,7 +491,7 @@ def test_the_groups_of_a_collection(collection: Collection) -> None:
 
 
 def test_the_pages_show_them(collection: Collection) -> None:
-    (page,) = pages(collection, groups_of(collection))
+    (page,) = pages(collection, duplicate_groups(collection))
     drawn = np.asarray(page)
     # Seven pictures, six beside each other, but no group in two rows; three of them in frames.
     assert page.size == (6 * 212 + 8, 2 * 216 + 8)
@@ -501,14 +501,14 @@ def test_the_pages_show_them(collection: Collection) -> None:
         for column in range(6)
     ]
     assert corners.count((0, 120, 60)) == 3
-    first = groups_of(collection)[0][0]
+    first = duplicate_groups(collection)[0][0]
     shown = Image.fromarray(collection.images(np.array([first.row]))[0])
     expected = np.asarray(shown.resize((144, 144), Image.Resampling.LANCZOS))
     assert (drawn[8:151, 8:151] == expected[:143, :143]).all()
 
 
 def test_a_large_group_goes_on_in_the_next_row(collection: Collection) -> None:
-    (first, *_), *_ = groups_of(collection)
+    (first, *_), *_ = duplicate_groups(collection)
     large = [replace(first, kept=number == 0) for number in range(20)]
     (page,) = pages(collection, [large[:2], large, large[:2]])
     # Two; a row and a row of six, of twenty; two.

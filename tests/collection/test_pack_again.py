@@ -155,13 +155,13 @@ def test_added_pictures_alone_are_decoded(tmp_path: Path, monkeypatch: pytest.Mo
     drawings(source, range(1, 9, 2))
     (source / "000.png").unlink()
     decoded: list[str] = []
-    fit = fitting.fit
+    fit = fitting.fit_picture
 
     def spied(options: PackOptions, encodings: dict[Resolution, str], picture: Any) -> Any:
         decoded.append(picture.name)
         return fit(options, encodings, picture)
 
-    monkeypatch.setattr(fitting, "fit", spied)
+    monkeypatch.setattr(fitting, "fit_picture", spied)
     report = pack(source, tmp_path / "packed", options)
     assert decoded == ["001.png", "003.png", "005.png", "007.png"]
     assert (report.known, report.source_count) == (9, 13)

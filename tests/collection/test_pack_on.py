@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 import impasto
 from impasto.cli import app
-from impasto.collection import PackOptions, dealing, pack, pack_on
-from impasto.collection.fitting import fit
+from impasto.collection import PackOptions, cluster, pack, pack_on
+from impasto.collection.fitting import fit_picture
 from impasto.collection.preparing import prepare
 from impasto.collection.replacing import work_folder
 from impasto.errors import ImpastoError
@@ -34,10 +34,10 @@ class Alone(Executor):
 
     def __init__(self, instead: Callable[[Any], int] | None = None) -> None:
         self.tasks: list[Any] = []
-        self._do = instead or dealing.fit_task
+        self._do = instead or cluster.fit_task
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future:
-        assert (function, kwargs) == (dealing.fit_task, {})
+        assert (function, kwargs) == (cluster.fit_task, {})
         (task,) = args
         self.tasks.append(task)
         future: Future[int] = Future()
@@ -103,7 +103,7 @@ def test_sources_that_are_no_files_are_listed_by_each_process(
         prepared.append(given)
         return prepare(*given)
 
-    monkeypatch.setattr(dealing, "prepare", counted)
+    monkeypatch.setattr(cluster, "prepare", counted)
     executor = Alone()
     monkeypatch.chdir(tmp_path)
     pack_on(executor, place.name, Path("packed"), OPTIONS, shards=5)
@@ -124,7 +124,7 @@ def test_a_relative_source_is_found_from_another_folder(
 
     def there(task: Any) -> int:
         with contextlib.chdir(elsewhere):
-            return dealing.fit_task(task)
+            return cluster.fit_task(task)
 
     monkeypatch.chdir(tmp_path)
     pack_on(Alone(there), source.name, Path("packed"), OPTIONS)
@@ -162,9 +162,9 @@ def test_a_lost_worker_costs_what_it_had_not_kept(
         if left.get(number):
             left[number] -= 1
             raise ConnectionError("worker lost")
-        return fit(options, encodings, picture)
+        return fit_picture(options, encodings, picture)
 
-    monkeypatch.setattr(dealing, "fit", losing)
+    monkeypatch.setattr(cluster, "fit_picture", losing)
     executor = Alone()
     pack_on(executor, source, tmp_path / "packed", OPTIONS, shards=3)
     assert same(whole, tmp_path / "packed") == set()
@@ -179,9 +179,9 @@ def test_a_shard_that_fails_again_and_again_is_one_line(
     def losing(options: PackOptions, encodings: dict[Resolution, str], picture: Any) -> Any:
         if picture.name == "015.png":
             raise ConnectionError("worker\nlost")
-        return fit(options, encodings, picture)
+        return fit_picture(options, encodings, picture)
 
-    monkeypatch.setattr(dealing, "fit", losing)
+    monkeypatch.setattr(cluster, "fit_picture", losing)
     executor = Alone()
     with pytest.raises(ImpastoError) as raised:
         pack_on(executor, source, tmp_path / "packed", OPTIONS, shards=3)
@@ -204,9 +204,9 @@ def die_once(name: str, mark: Path) -> None:
         if picture.name == name and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return fit(options, encodings, picture)
+        return fit_picture(options, encodings, picture)
 
-    pytest.MonkeyPatch().setattr(dealing, "fit", deadly)
+    pytest.MonkeyPatch().setattr(cluster, "fit_picture", deadly)
 
 
 def test_a_broken_pool_is_one_line_and_a_new_one_goes_on(
@@ -247,7 +247,7 @@ def test_interrupted_it_goes_on(source: Path, whole: Path, tmp_path: Path) -> No
 def test_another_process_may_end_first(source: Path, whole: Path, tmp_path: Path) -> None:
     def overtaken(task: Any) -> int:
         pack(source, tmp_path / "packed", OPTIONS)
-        return dealing.fit_task(task)
+        return cluster.fit_task(task)
 
     report = pack_on(Alone(overtaken), source, tmp_path / "packed", OPTIONS, shards=1)
     assert report.known == 0
@@ -259,7 +259,7 @@ def test_a_machine_that_does_not_see_the_disk_is_one_line(source: Path, tmp_path
     elsewhere = tmp_path / "elsewhere"
 
     def message(**other: Any) -> str:
-        executor = Alone(lambda task: dealing.fit_task(replace(task, **other)))
+        executor = Alone(lambda task: cluster.fit_task(replace(task, **other)))
         with pytest.raises(ImpastoError) as raised:
             pack_on(executor, source, tmp_path / "packed", OPTIONS, shards=2)
         assert len(executor.tasks) == 2  # not tried again
@@ -277,8 +277,8 @@ def test_a_machine_that_does_not_see_the_disk_is_one_line(source: Path, tmp_path
 def test_what_does_not_appear_on_the_disk_is_one_line(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dealing, "_SECONDS", 0.01)
-    monkeypatch.setattr(dealing, "_SETTLE", 0.05)
+    monkeypatch.setattr(cluster, "_COUNT_EVERY", 0.01)
+    monkeypatch.setattr(cluster, "_VISIBLE_WITHIN", 0.05)
     nothing = Alone(lambda task: len(task.numbers))
     with pytest.raises(ImpastoError, match=r"31 pictures that .* have fitted did not appear in"):
         pack_on(nothing, source, tmp_path / "packed", OPTIONS)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
 from impasto.collection.duplicates import Duplicates, find_duplicates
-from impasto.collection.duplicates.sheets import alike_of
+from impasto.collection.duplicates.sheets import alike_groups
 from impasto.collection.duplicates.soft import ALIKE, SoftIndex, soft_distances
 from impasto.collection.removal import forget
 from impasto.collection.split import held_out
@@ -347,7 +347,7 @@ def test_a_collection_of_before_opens_and_is_taken_up(tmp_path: Path) -> None:
     opened = Collection.open(tmp_path / "packed")
     opened.verify(everything=True)
     assert opened.alike_table() == []
-    assert alike_of(opened) == []
+    assert alike_groups(opened) == []
     report = pack(pictures, tmp_path / "packed", OPTIONS)
     assert report.known == 9
     assert NOTE in report.notes
@@ -386,4 +386,4 @@ def test_a_damaged_table_is_one_clear_error(tmp_path: Path) -> None:
     for damaged in (before.replace("set,", "sat,"), before.replace("\n0,", "\nx,")):
         table.write_text(damaged)
         with pytest.raises(ImpastoError, match=r"alike\.csv is damaged"):
-            alike_of(collection)
+            alike_groups(collection)

@@ -79,9 +79,9 @@ def command(
 
 def _write_duplicates(collection: "Collection", out: Path, stem: str) -> None:
     """Draw the groups of duplicates, and the sets of alike pictures."""
-    from impasto.collection.duplicates.sheets import alike_of, groups_of
+    from impasto.collection.duplicates.sheets import alike_groups, duplicate_groups
 
-    groups, sets = groups_of(collection), alike_of(collection)
+    groups, sets = duplicate_groups(collection), alike_groups(collection)
     if not groups:
         typer.echo("duplicates: none")
     else:

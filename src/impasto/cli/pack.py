@@ -231,7 +231,7 @@ def command(
     """
     from impasto.api.collections import PackSettings, pack, pack_on, pack_shard
     from impasto.cli._dask import dask_executor
-    from impasto.collection.replacing import place_of, work_folder
+    from impasto.collection.replacing import collection_folder, work_folder
     from impasto.errors import StoppedError
 
     settings = PackSettings(
@@ -271,7 +271,7 @@ def command(
                 return
             report = ended
     except KeyboardInterrupt:
-        work = work_folder(place_of(destination))
+        work = work_folder(collection_folder(destination))
         if not work.exists():
             raise
         raise StoppedError(

@@ -84,7 +84,7 @@ def command(
         report = unpack(opened, out, form, names, split, tell)
     typer.echo(
         f"{opened.name}: {counted(report.pictures, 'picture')} of {opened.resolution} px in "
-        f"{quoted(out)}, {report.says}"
+        f"{quoted(out)}, {report.format}"
     )
     for note in report.notes:
         typer.echo(f"note: {note}")

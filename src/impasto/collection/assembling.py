@@ -12,7 +12,7 @@ from impasto.collection.hashes import content_hash
 from impasto.collection.parts import FACTS, FINGERPRINTS, Facts, FactsWriter, Piece
 from impasto.collection.store import BUCKETS_VERSION, FORMAT, FORMAT_VERSION
 from impasto.collection.tables import write_table
-from impasto.collection.writer import open_writer, shard_prefix
+from impasto.collection.writer import ShardWriter, shard_prefix
 from impasto.files import sha256_of_file, write_json
 from impasto.resolution import Resolution, are_buckets, area, recorded
 from impasto.sources.listing import ABOUT
@@ -149,7 +149,7 @@ def _write_pixels(
         mine = [row for row in rows if row.bucket in (None, resolution)]
         prefix = shard_prefix(resolution, list(encodings), kind)
         most = max(1, _COPIED_BYTES // (area(resolution) * 3))
-        with open_writer(folder, resolution, encoding, prefix) as writer:
+        with ShardWriter(folder, resolution, encoding, prefix) as writer:
             for piece, first, count in _runs(mine, most):
                 for stored in piece.stored(resolution, first, count):
                     writer.append_stored(stored)

@@ -31,7 +31,7 @@ _MEASURED = 4096
 """Of more pictures as many are measured, chosen at random."""
 
 
-def candidates(side: int) -> list[Resolution]:
+def candidate_sizes(side: int) -> list[Resolution]:
     """The sizes that a bucket may have, for about as many pixels as a square of `side`, widest last.
 
     Raises:
@@ -74,7 +74,7 @@ def cropped_shares(pictures: np.ndarray, sizes: Sequence[Resolution]) -> np.ndar
     return shares
 
 
-def chosen_buckets(pictures: np.ndarray, side: int) -> tuple[Resolution, ...]:
+def choose_buckets(pictures: np.ndarray, side: int) -> tuple[Resolution, ...]:
     """The buckets that crop the least of these pictures, at most `MOST_BUCKETS`, widest last.
 
     One after another is added that saves most, while it saves enough; after each, all are exchanged for
@@ -84,7 +84,7 @@ def chosen_buckets(pictures: np.ndarray, side: int) -> tuple[Resolution, ...]:
         pictures: width and height of each, [N, 2].
         side: of a square with as many pixels.
     """
-    sizes = candidates(side)
+    sizes = candidate_sizes(side)
     shares = cropped_shares(pictures, sizes)
 
     def cost(some: Sequence[int]) -> float:
@@ -101,14 +101,14 @@ def chosen_buckets(pictures: np.ndarray, side: int) -> tuple[Resolution, ...]:
             key=cost,
             default=found,
         )
-        more = _exchanged(more, len(sizes), cost)
+        more = _improved(more, len(sizes), cost)
         if not cost(more) <= cost(found) - _LEAST_GAIN:
             break
         found = more
     return tuple(sizes[one] for one in sorted(found))
 
 
-def _exchanged(found: list[int], of: int, cost: Callable[[Sequence[int]], float]) -> list[int]:
+def _improved(found: list[int], of: int, cost: Callable[[Sequence[int]], float]) -> list[int]:
     """The choice after exchanging one for another as long as this lowers the cost."""
     while True:
         others = [
@@ -134,21 +134,21 @@ def buckets_of(job: PackJob) -> tuple[Resolution, ...]:
     if count > _MEASURED:
         numbers = np.sort(np.random.default_rng(0).choice(count, _MEASURED, replace=False))
     say(f"measuring {len(numbers):,} pictures to choose proportions")
-    measured = measured_pictures(job.listing, numbers.tolist(), job.options)
+    measured = measure_pictures(job.listing, numbers.tolist(), job.options)
     side = job.options.resolution
     assert isinstance(side, int)
     if not len(measured):
-        candidates(side)
+        candidate_sizes(side)
         return (side,)  # Fitting says what is wrong with each.
-    return chosen_buckets(measured, side)
+    return choose_buckets(measured, side)
 
 
-def measured_pictures(listing: Listing, numbers: Sequence[int], options: PackOptions) -> np.ndarray:
+def measure_pictures(listing: Listing, numbers: Sequence[int], options: PackOptions) -> np.ndarray:
     """Width and height, [N, 2], of those of these entries that can be measured."""
-    return np.array(list(_measured(listing, numbers, options)), np.float64).reshape(-1, 2)
+    return np.array(list(_measured_sizes(listing, numbers, options)), np.float64).reshape(-1, 2)
 
 
-def _measured(
+def _measured_sizes(
     listing: Listing, numbers: Sequence[int], options: PackOptions
 ) -> Iterable[tuple[int, int]]:
     if listing.decoded:

@@ -30,7 +30,7 @@ class Encoding:
 
     format: str
     """Pillow's name of it."""
-    says: str
+    description: str
     settings: dict[str, Any]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from impasto.collection.encoding import RAW, encode
 from impasto.collection.job import PackJob
 from impasto.collection.options import PackOptions
-from impasto.collection.parts import Done, PartWriter
+from impasto.collection.parts import FittedSource, PartWriter
 from impasto.decoding.fit import Fitted, fit_file, fit_pixels, fit_stream
 from impasto.decoding.plugins import NOT_INSTALLED
 from impasto.decoding.workers import GAVE_UP, DiedError, available_cores, in_order
@@ -39,7 +39,7 @@ TRY_AGAIN = (GAVE_UP, "unreadable for now", NOT_INSTALLED)
 
 def fit_missing(job: PackJob, shard: Shard | None, progress: Progress) -> int:
     """Fit what was not fitted before and store it in parts; returns how many were fitted already."""
-    mine = [n for n, entry in enumerate(job.listing.entries) if _mine(entry, shard)]
+    mine = [n for n, entry in enumerate(job.listing.entries) if _in_shard(entry, shard)]
     missing = job.missing(mine)
     done = len(mine) - len(missing)
     progress(done, len(mine))
@@ -55,7 +55,7 @@ def fit_missing(job: PackJob, shard: Shard | None, progress: Progress) -> int:
     return len(mine) - len(missing)
 
 
-def _mine(entry: Entry, shard: Shard | None) -> bool:
+def _in_shard(entry: Entry, shard: Shard | None) -> bool:
     """Whether this machine fits a picture, decided by its name so that all machines agree."""
     if shard is None:
         return True
@@ -63,10 +63,12 @@ def _mine(entry: Entry, shard: Shard | None) -> bool:
     return int.from_bytes(digest[:8], "big") % shard[1] == shard[0] - 1
 
 
-def _fit_all(job: PackJob, numbers: Sequence[int]) -> Generator[Done | str | DiedError, None, None]:
+def _fit_all(
+    job: PackJob, numbers: Sequence[int]
+) -> Generator[FittedSource | str | DiedError, None, None]:
     """The result of each of these entries, in order, from this process or from several."""
     listing, options = job.listing, job.options
-    work = functools.partial(fit, options, job.encodings)
+    work = functools.partial(fit_picture, options, job.encodings)
     pictures = job.pictures(numbers)
     workers = options.workers or available_cores()
     if listing.decoded or options.workers == 1:
@@ -90,9 +92,9 @@ def _fit_all(job: PackJob, numbers: Sequence[int]) -> Generator[Done | str | Die
         yield from results
 
 
-def fit(
+def fit_picture(
     options: PackOptions, encodings: dict[Resolution, str], picture: Path | Content
-) -> Done | str:
+) -> FittedSource | str:
     """Fit one source picture: its encoded pictures, or the reason why there are none.
 
     Runs in the worker processes.
@@ -112,14 +114,14 @@ def fit(
     return _stored(fitted, encodings)
 
 
-def _stored(fitted: Fitted, encodings: dict[Resolution, str]) -> Done:
+def _stored(fitted: Fitted, encodings: dict[Resolution, str]) -> FittedSource:
     stored = {
         resolution: pixels
         if encodings[resolution] == RAW
         else encode(pixels, encodings[resolution])
         for resolution, pixels in fitted.pixels.items()
     }
-    return Done(
+    return FittedSource(
         stored,
         fitted.frames,
         fitted.width,

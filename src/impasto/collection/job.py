@@ -13,7 +13,7 @@ import numpy as np
 
 from impasto.collection.duplicates import FINDING_VERSION
 from impasto.collection.options import PACKING_VERSION, PackOptions
-from impasto.collection.parts import Known, Piece, of_collection, open_parts
+from impasto.collection.parts import FittedIndex, Piece, of_collection, open_parts
 from impasto.collection.replacing import work_folder
 from impasto.decoding.decode import DECODING_VERSION, may_decode_differently
 from impasto.errors import ImpastoError
@@ -28,7 +28,7 @@ PixelFeatures = Callable[[np.ndarray], np.ndarray]
 class PackJob:
     """A source, the options and the destination of a packing."""
 
-    named: str
+    source_name: str
     """The source, as the description names it."""
     destination: Path
     options: PackOptions
@@ -40,7 +40,7 @@ class PackJob:
     """The description of an earlier collection at the destination, of the same source and options."""
     forgotten: list[dict[str, str]] = field(default_factory=list)
     features: PixelFeatures | None = None
-    checked: frozenset[bytes] | None = None
+    outdated_keys: frozenset[bytes] | None = None
     """The cached result of `_outdated`."""
 
     @property
@@ -59,13 +59,13 @@ class PackJob:
 
     def missing(self, numbers: Iterable[int]) -> list[int]:
         """Which of these entries are not fitted yet."""
-        known = Known(self.pieces())
+        known = FittedIndex(self.pieces())
         return [number for number in numbers if known.find(self.keys[number]) is None]
 
     def _outdated(self, piece: Piece) -> frozenset[bytes]:
         """Keys of source pictures that this version may decode to other pixels than the version that
         packed the collection, judged by their files' first bytes; includes all that were unusable."""
-        if self.checked is None:
+        if self.outdated_keys is None:
             facts = piece.facts
             unusable = {key.tobytes() for key in facts.keys[facts.counts == 0]}
             usable = {key.tobytes() for key in facts.keys[facts.counts > 0]}
@@ -75,8 +75,8 @@ class PackJob:
                 for number, picture in zip(numbers, self.pictures(numbers), strict=True)
                 if may_differ(picture)
             }
-            self.checked = frozenset(unusable | changed)
-        return self.checked
+            self.outdated_keys = frozenset(unusable | changed)
+        return self.outdated_keys
 
     def pictures(self, numbers: Sequence[int]) -> Iterable[Path | Content]:
         """The contents of these entries, to decode."""

@@ -18,22 +18,22 @@ _ENDS = 6
 """Most file name endings that a note lists."""
 
 
-def of_plan(plan: CollectionPlan, options: PackOptions) -> list[str]:
+def plan_notes(plan: CollectionPlan, options: PackOptions) -> list[str]:
     """The notes on a planned collection."""
     return [
         *_buckets(plan, options),
-        *_straddling(plan, options),
+        *_copies_of_heldout(plan, options),
         *_disagreeing(plan),
-        *_alike(plan),
-        *_plain(plan),
-        *_few(plan, options),
-        *_guessed(plan),
+        *_alike_sets(plan),
+        *_one_brightness(plan),
+        *_small_collection(plan, options),
+        *_guessed_bits(plan),
         *_not_installed(plan),
         *_by_name(plan),
     ]
 
 
-def since(before: Mapping[str, str], plan: CollectionPlan) -> list[str]:
+def change_notes(before: Mapping[str, str], plan: CollectionPlan) -> list[str]:
     """Notes on the changes since an earlier packing.
 
     Args:
@@ -70,7 +70,7 @@ def _buckets(plan: CollectionPlan, options: PackOptions) -> list[str]:
     return bucket_lines(options.buckets, [row.size for row in plan.rows])
 
 
-def _straddling(plan: CollectionPlan, options: PackOptions) -> list[str]:
+def _copies_of_heldout(plan: CollectionPlan, options: PackOptions) -> list[str]:
     """A note on training pictures that are copies of pictures which the source holds out, if they
     are not excluded."""
     if options.duplicates not in ("none", "exact"):
@@ -97,7 +97,7 @@ def _disagreeing(plan: CollectionPlan) -> list[str]:
     return [note] if note else []
 
 
-def _alike(plan: CollectionPlan) -> list[str]:
+def _alike_sets(plan: CollectionPlan) -> list[str]:
     """A note on pictures with too little detail to decide whether they are copies."""
     sets = plan.alike_sets()
     if not sets:
@@ -112,7 +112,7 @@ def _alike(plan: CollectionPlan) -> list[str]:
     ]
 
 
-def _plain(plan: CollectionPlan) -> list[str]:
+def _one_brightness(plan: CollectionPlan) -> list[str]:
     """A note on pictures of a single colour."""
     plain = [
         row.relative
@@ -124,7 +124,7 @@ def _plain(plan: CollectionPlan) -> list[str]:
     return [f"{counted(len(plain), 'picture')} of one brightness all over, such as {plain[0]}"]
 
 
-def _few(plan: CollectionPlan, options: PackOptions) -> list[str]:
+def _small_collection(plan: CollectionPlan, options: PackOptions) -> list[str]:
     if options.fit == "tiles" or len(plan.rows) >= _FEW:
         return []
     return [
@@ -133,7 +133,7 @@ def _few(plan: CollectionPlan, options: PackOptions) -> list[str]:
     ]
 
 
-def _guessed(plan: CollectionPlan) -> list[str]:
+def _guessed_bits(plan: CollectionPlan) -> list[str]:
     """A note on pictures whose bit depth was guessed (`bit_depth.guessed_bits`)."""
     guessed = [
         (row.relative, bits)

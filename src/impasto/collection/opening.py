@@ -45,7 +45,7 @@ def open_or_pack(data: str | Path | Collection, resolution: Resolution) -> Colle
     return collection.at(usable[0]).only(part)
 
 
-def packed_at(data: str | Path | Collection) -> tuple[Resolution, ...] | None:
+def packed_resolutions(data: str | Path | Collection) -> tuple[Resolution, ...] | None:
     """The resolutions at which `open_or_pack` has the pictures of `data`; None: at any.
 
     Raises:
@@ -72,12 +72,12 @@ def masters_in_cache(resolution: Resolution) -> tuple[Path, PackOptions]:
 
 def _masters(resolution: Resolution) -> Collection:
     path, options = masters_in_cache(resolution)
-    if (found := _if_whole(path)) is not None:
+    if (found := _open_if_complete(path)) is not None:
         return found
     try:
         # Of several processes or threads one packs it, and the others wait.
         with locked(path.parent):
-            return _if_whole(path) or _packed(path, options)
+            return _open_if_complete(path) or _pack_masters(path, options)
     except ImpastoError as error:
         # Another process may have packed it meanwhile, where there are no locks.
         if (path / "collection.json").is_file():
@@ -85,7 +85,7 @@ def _masters(resolution: Resolution) -> Collection:
         raise ImpastoError(f"{error} (IMPASTO_CACHE chooses another cache folder)") from error
 
 
-def _if_whole(path: Path) -> Collection | None:
+def _open_if_complete(path: Path) -> Collection | None:
     if not path.exists():
         return None
     try:
@@ -94,6 +94,6 @@ def _if_whole(path: Path) -> Collection | None:
         return None
 
 
-def _packed(path: Path, options: PackOptions) -> Collection:
+def _pack_masters(path: Path, options: PackOptions) -> Collection:
     shutil.rmtree(path, ignore_errors=True)
     return pack("masters", path, options).collection

@@ -61,7 +61,7 @@ def summary(collection: Collection) -> str:
 def _stored(collection: Collection) -> str:
     """`raw, 55 MB`; for each resolution if there are several."""
     stored = {
-        side: f"{ENCODINGS[name].says if name in ENCODINGS else name}, {size / 1e6:,.1f} MB"
+        side: f"{ENCODINGS[name].description if name in ENCODINGS else name}, {size / 1e6:,.1f} MB"
         for side, (name, size) in collection.stored().items()
     }
     if len(stored) == 1:

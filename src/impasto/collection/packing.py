@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from impasto.collection.assembling import TABLES, CollectionPlan
-from impasto.collection.dealing import fit_on
+from impasto.collection.cluster import fit_on
 from impasto.collection.fitting import Progress, Shard, fit_missing
 from impasto.collection.job import PackJob, PixelFeatures
 from impasto.collection.options import PackOptions
 from impasto.collection.planning import UnfinishedError, plan_collection
 from impasto.collection.preparing import MASTERS as MASTERS
 from impasto.collection.preparing import prepare
-from impasto.collection.replacing import clear, replace_collection
+from impasto.collection.replacing import delete_folder, replace_collection
 from impasto.collection.store import Collection
 from impasto.errors import ImpastoError
 from impasto.files import read_json, write_json
@@ -130,7 +130,7 @@ def pack_on(
     features: PixelFeatures | None = None,
     shards: int | None = None,
 ) -> PackReport:
-    """Pack on an executor's machines, which share a disk; see `dealing.py`. This process lists the
+    """Pack on an executor's machines, which share a disk; see `cluster.py`. This process lists the
     source, finds the duplicates and writes the collection.
 
     Args:
@@ -191,7 +191,7 @@ def _finish(job: PackJob, known: int, began: float) -> PackReport:
         plan, notes = plan_collection(job)
     if _is_there(plan, job.destination):
         notes.insert(0, "nothing has changed since it was packed")
-        clear(job.work)
+        delete_folder(job.work)
     else:
         try:
             replace_collection(job.destination, plan)

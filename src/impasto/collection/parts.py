@@ -23,7 +23,7 @@ import numpy as np
 from impasto.collection.encoding import Stored
 from impasto.collection.options import PACKING_VERSION
 from impasto.collection.shards import ShardReader
-from impasto.collection.writer import ShardWriter, open_writer, shard_prefix
+from impasto.collection.writer import ShardWriter, shard_prefix
 from impasto.decoding.decode import DECODING_VERSION
 from impasto.decoding.fingerprint import FINGERPRINT, Fingerprint
 from impasto.decoding.fit import Fitting, Frame
@@ -54,7 +54,7 @@ def entry_keys(
 
 
 @dataclass(frozen=True)
-class Done:
+class FittedSource:
     """A fitted source picture, with its encoded pixels."""
 
     stored: dict[Resolution, Stored]
@@ -167,7 +167,7 @@ class FactsWriter:
         self._counts: list[int] = []
         self._reasons: list[str] = []
         self._frames: list[np.ndarray] = []
-        self._looks: list[np.ndarray] = []
+        self._fingerprints: list[np.ndarray] = []
         self._salvaged: list[bool] = []
         self._file_bytes: list[int] = []
         self._guessed_bits: list[int] = []
@@ -189,7 +189,7 @@ class FactsWriter:
         self._sizes.append(size)
         self._counts.append(len(frames))
         self._frames.append(frames)
-        self._looks.append(fingerprint)
+        self._fingerprints.append(fingerprint)
         self._salvaged.append(salvaged)
         self._file_bytes.append(file_bytes)
         self._guessed_bits.append(guessed_bits)
@@ -208,7 +208,7 @@ class FactsWriter:
             np.array(self._counts, np.int64),
             self._reasons,
             np.concatenate(self._frames) if self._frames else np.empty((0, 5)),
-            np.array(self._looks, FINGERPRINT),
+            np.array(self._fingerprints, FINGERPRINT),
             np.array(self._salvaged, bool),
             np.array(self._file_bytes, np.int64),
             np.array(self._guessed_bits, np.uint8),
@@ -322,7 +322,7 @@ class PartWriter:
         # Finished pictures are kept after an interruption.
         self.close()
 
-    def add(self, key: bytes, result: Done | str) -> None:
+    def add(self, key: bytes, result: FittedSource | str) -> None:
         """Store a source picture's result: pictures, or the reason why there are none."""
         if not self._writers:
             self._open()
@@ -337,7 +337,7 @@ class PartWriter:
         if now - self._opened > max(_PART_SECONDS, _PART_SHARE * (now - self._began)):
             self.close()
 
-    def _add(self, key: bytes, result: Done | str) -> None:
+    def _add(self, key: bytes, result: FittedSource | str) -> None:
         if isinstance(result, str):
             self._facts.add_unusable(key, result)
             return
@@ -358,7 +358,7 @@ class PartWriter:
         folder = self._stack.enter_context(atomic_folder(self.folder / f"part-{uuid.uuid4().hex}"))
         sides = list(self.encodings)
         self._writers = {
-            side: open_writer(folder, side, encoding, shard_prefix(side, sides))
+            side: ShardWriter(folder, side, encoding, shard_prefix(side, sides))
             for side, encoding in self.encodings.items()
         }
         self._part, self._facts, self._opened = folder, FactsWriter(), time.monotonic()
@@ -420,7 +420,7 @@ def open_parts(folder: Path) -> list[Piece]:
     return pieces
 
 
-class Known:
+class FittedIndex:
     """An index of the source pictures fitted before."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:

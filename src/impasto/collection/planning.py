@@ -16,10 +16,10 @@ from impasto.collection.assembling import CollectionPlan, Copied, SourceRow, in_
 from impasto.collection.duplicates import Features, find_duplicates
 from impasto.collection.fitting import TRY_AGAIN
 from impasto.collection.job import PackJob
-from impasto.collection.notes import of_plan, since
+from impasto.collection.notes import change_notes, plan_notes
 from impasto.collection.options import PACKING_VERSION, PackOptions
-from impasto.collection.parts import Known
-from impasto.collection.replacing import clear
+from impasto.collection.parts import FittedIndex
+from impasto.collection.replacing import delete_folder
 from impasto.collection.split import held_out
 from impasto.collection.store import Collection
 from impasto.decoding.decode import DECODING_VERSION
@@ -68,12 +68,14 @@ def plan_collection(job: PackJob) -> tuple[CollectionPlan, list[str]]:
     gathered = _gather(job)
     rows = gathered.rows
     if not rows:
-        clear(job.work)  # It has nothing to resume.
-        raise ImpastoError(nothing_in(job.named, gathered.left_out, "no usable picture"))
-    kept, heldout, copies, alike = _without_copies(job, rows, gathered.entries)
+        delete_folder(job.work)  # It has nothing to resume.
+        raise ImpastoError(
+            no_pictures_message(job.source_name, gathered.left_out, "no usable picture")
+        )
+    kept, heldout, copies, alike = _exclude_and_hold_out(job, rows, gathered.entries)
     order = in_buckets(rows, job.encodings)
     plan = CollectionPlan(
-        name=options.name or ("masters" if job.named == "masters" else job.destination.name),
+        name=options.name or ("masters" if job.source_name == "masters" else job.destination.name),
         fields=[],
         rows=[rows[number] for number in order if kept[number]],
         heldout=[heldout[number] for number in order if kept[number]],
@@ -85,15 +87,15 @@ def plan_collection(job: PackJob) -> tuple[CollectionPlan, list[str]]:
             "is": describe_fit(options.fit, options.resolution),
             **_fit_parameters(options),
         },
-        made=_made(job, gathered.try_again),
+        made=_packing_record(job, gathered.try_again),
         left_out=gathered.left_out,
         forgotten=job.forgotten,
         unusable=gathered.unusable,
         alike=alike,
     )
-    plan.fields = _classes(listing.fields, plan.rows)
+    plan.fields = _fields_with_classes(listing.fields, plan.rows)
     notes = [*listing.notes, *_notes(job, gathered, plan)]
-    return plan, notes + of_plan(plan, options)
+    return plan, notes + plan_notes(plan, options)
 
 
 def _gather(job: PackJob) -> _Gathered:
@@ -102,7 +104,7 @@ def _gather(job: PackJob) -> _Gathered:
     Raises:
         UnfinishedError: some are not fitted yet.
     """
-    known = Known(job.pieces())
+    known = FittedIndex(job.pieces())
     gone = {row["sha256"]: row["when"] for row in job.forgotten}
     gathered = _Gathered(list(job.listing.left_out))
     unfinished = 0
@@ -149,11 +151,11 @@ def _notes(job: PackJob, gathered: _Gathered, plan: CollectionPlan) -> list[str]
             "what is left is of one part of the source only, so --heldout and --seed choose after all"
         )
     if job.earlier is not None:
-        notes += since(_sides_before(job.destination), plan)
+        notes += change_notes(_earlier_split(job.destination), plan)
     return notes
 
 
-def nothing_in(source: str, left_out: list[tuple[str, str]], what: str) -> str:
+def no_pictures_message(source: str, left_out: list[tuple[str, str]], what: str) -> str:
     """The error for a source of which no picture is left."""
     message = f"{what} in {source}"
     if left_out:
@@ -164,7 +166,7 @@ def nothing_in(source: str, left_out: list[tuple[str, str]], what: str) -> str:
     return message
 
 
-def _sides_before(destination: Path) -> dict[str, str]:
+def _earlier_split(destination: Path) -> dict[str, str]:
     """The side (`train` or `heldout`) of each picture in the earlier collection."""
     try:
         return {row["path"]: row["split"] for row in Collection.open(destination).source_table()}
@@ -172,7 +174,7 @@ def _sides_before(destination: Path) -> dict[str, str]:
         return {}
 
 
-def _without_copies(
+def _exclude_and_hold_out(
     job: PackJob, rows: list[SourceRow], entries: list[Entry]
 ) -> tuple[list[bool], list[bool], dict[str, Copied], dict[str, int]]:
     """Which pictures are kept, which are held out, the groups of copies, and the sets of alike
@@ -251,7 +253,9 @@ def _features_of(rows: list[SourceRow], job: PackJob) -> Features:
     return features
 
 
-def _classes(names: Sequence[str], rows: Sequence[SourceRow]) -> list[tuple[str, tuple[str, ...]]]:
+def _fields_with_classes(
+    names: Sequence[str], rows: Sequence[SourceRow]
+) -> list[tuple[str, tuple[str, ...]]]:
     """Each field with its class names, sorted."""
     fields = []
     for column, name in enumerate(names):
@@ -264,7 +268,7 @@ def _classes(names: Sequence[str], rows: Sequence[SourceRow]) -> list[tuple[str,
     return fields
 
 
-def _made(job: PackJob, try_again: list[str]) -> dict[str, Any]:
+def _packing_record(job: PackJob, try_again: list[str]) -> dict[str, Any]:
     return {
         "impasto": __version__,
         "packing_version": PACKING_VERSION,
@@ -272,7 +276,7 @@ def _made(job: PackJob, try_again: list[str]) -> dict[str, Any]:
         "pillow": PIL.__version__,
         "python": platform.python_version(),
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "source": job.named,
+        "source": job.source_name,
         "kind": job.listing.kind,
         "listing": job.digest(),
         "to_try_again": try_again,

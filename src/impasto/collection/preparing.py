@@ -13,8 +13,8 @@ from impasto.collection.encoding import choose_encoding
 from impasto.collection.job import PackJob, PixelFeatures
 from impasto.collection.options import PackOptions
 from impasto.collection.parts import entry_keys
-from impasto.collection.planning import nothing_in
-from impasto.collection.replacing import place_of, recover
+from impasto.collection.planning import no_pictures_message
+from impasto.collection.replacing import collection_folder, recover
 from impasto.decoding.fit import ASPECT
 from impasto.errors import ImpastoError, near
 from impasto.files import read_json
@@ -53,21 +53,21 @@ def prepare(
             "masters is the word for the paintings that come with impasto, so --data masters would "
             "never find a collection of this name; choose another name for DEST"
         )
-    path = place_of(destination)
+    path = collection_folder(destination)
     recover(path)
     listing, named = _listing(source, options)
-    earlier = _there_already(path, destination, named, options)
+    earlier = _earlier_collection(path, destination, named, options)
     if not listing.entries:
-        raise ImpastoError(nothing_in(named, listing.left_out, "no pictures"))
+        raise ImpastoError(no_pictures_message(named, listing.left_out, "no pictures"))
     _check_fields(listing)
-    _check_named(listing, named, options)
+    _check_paths(listing, named, options)
     listing = choose(listing, options.where, options.merge, options.min_class)
     forgotten = _forgotten(path) if earlier is not None else []
     reasons = dict.fromkeys(options.exclude, "excluded: by its name, as was asked for")
     reasons |= {r["path"]: f"forgotten: on {r['when']}, by impasto forget" for r in forgotten}
     listing = _without(listing, reasons)
     if not listing.entries:
-        raise ImpastoError(nothing_in(named, listing.left_out, "no pictures are left"))
+        raise ImpastoError(no_pictures_message(named, listing.left_out, "no pictures are left"))
     if options.fit == ASPECT and not options.buckets:
         options = replace(options, buckets=_buckets(named, path, options, listing, earlier))
     encodings = {side: choose_encoding(options.encoding, side) for side in options.resolutions}
@@ -95,7 +95,7 @@ def _listing(source: Path | str, options: PackOptions) -> tuple[Listing, str]:
     return read_source(place, options.labels, options.names_encoding), str(place.absolute())
 
 
-def _there_already(
+def _earlier_collection(
     path: Path, given: Path, named: str, options: PackOptions
 ) -> dict[str, Any] | None:
     """The description of a collection at the destination with the same source and options, which
@@ -165,7 +165,7 @@ def _forgotten(path: Path) -> list[dict[str, str]]:
         ) from error
 
 
-def _check_named(listing: Listing, source: str, options: PackOptions) -> None:
+def _check_paths(listing: Listing, source: str, options: PackOptions) -> None:
     """Raises: ImpastoError: a picture that is to be kept or excluded is not in the source."""
     there = {entry.relative for entry in listing.entries}
     for path in (*options.keep, *options.exclude):

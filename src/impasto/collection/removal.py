@@ -14,7 +14,7 @@ import numpy as np
 
 from impasto.collection.assembling import LABELS_APART, CollectionPlan, Copied, SourceRow
 from impasto.collection.parts import Piece, of_collection
-from impasto.collection.replacing import place_of, recover, replace_collection
+from impasto.collection.replacing import collection_folder, recover, replace_collection
 from impasto.collection.store import Collection
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json
@@ -56,7 +56,7 @@ def forget(path: Path, ids: Sequence[str]) -> Forgotten:
             "masters is a part of impasto and stays as it is; pack them into a collection of your "
             "own first: impasto pack masters my-masters --fit tiles"
         )
-    place = place_of(path)
+    place = collection_folder(path)
     recover(place)
     collection = Collection.open(path)
     plan = plan_of(collection)

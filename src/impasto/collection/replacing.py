@@ -11,7 +11,7 @@ from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, expand_home
 
 
-def place_of(destination: Path) -> Path:
+def collection_folder(destination: Path) -> Path:
     """The absolute path of a collection's folder; of a link its target, which is what gets replaced."""
     path = expand_home(destination).absolute()
     # Not resolve(), which raises on a link to itself.
@@ -33,11 +33,11 @@ def replace_collection(destination: Path, plan: CollectionPlan) -> None:
     new = work / f"new-{uuid.uuid4().hex}"
     with atomic_folder(new) as folder:
         write_collection(folder, plan)
-    _take_place(new, destination)
-    clear(work)
+    _move_into_place(new, destination)
+    delete_folder(work)
 
 
-def _take_place(new: Path, destination: Path) -> None:
+def _move_into_place(new: Path, destination: Path) -> None:
     """Move a finished folder over a collection or an empty folder.
 
     Between the two renames there is no collection; `recover` puts the old one back if the process
@@ -65,11 +65,11 @@ def recover(destination: Path) -> None:
     place."""
     for old in destination.parent.glob(f".{glob.escape(destination.name)}.replaced-*"):
         if (destination / "collection.json").is_file():
-            clear(old)
+            delete_folder(old)
         elif not destination.exists():
             old.rename(destination)
 
 
-def clear(folder: Path) -> None:
+def delete_folder(folder: Path) -> None:
     """Delete a folder, ignoring errors."""
     shutil.rmtree(folder, ignore_errors=True)

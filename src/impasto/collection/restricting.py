@@ -26,7 +26,7 @@ class Field(Protocol):
     def classes(self) -> Sequence[str]: ...
 
 
-def chosen(
+def select_pictures(
     text: str,
     fields: Sequence[Field],
     labels: np.ndarray,
@@ -47,7 +47,7 @@ def chosen(
         The condition, with quotes; and whether it is true, bool [N].
 
     Raises:
-        ImpastoError: it cannot be read, or names an unknown column or a text that no picture has.
+        ImpastoError: it cannot be parsed, or names an unknown column or a text that no picture has.
     """
     used, first, place = np.unique(sources, return_index=True, return_inverse=True)
     rows = [
@@ -57,7 +57,9 @@ def chosen(
     names = [field.name for field in fields]
     blank = {name for name in rows[0] if not any(row.get(name) for row in rows)} if rows else set()
     columns = [*names, *(name for name in rows[0] if name not in names)] if rows else names
-    condition = read(text, [name for name in columns if name not in blank | {_NUMBERING}])
+    condition = parse_condition(
+        text, [name for name in columns if name not in blank | {_NUMBERING}]
+    )
     for column, value in dict.fromkeys(condition.equal):
         there = {row.get(column) or "" for row in rows}
         if value not in there:
@@ -73,11 +75,11 @@ def _named(fields: Sequence[Field], labels: np.ndarray) -> dict[str, str]:
     }
 
 
-def read(text: str, columns: Sequence[str]) -> Condition:
+def parse_condition(text: str, columns: Sequence[str]) -> Condition:
     """A condition, or a column and its text without quotes.
 
     Raises:
-        ImpastoError: it cannot be read, or there is no such column.
+        ImpastoError: it cannot be parsed, or there is no such column.
     """
     try:
         return parse(text, columns)

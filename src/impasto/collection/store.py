@@ -9,7 +9,7 @@ import numpy as np
 from impasto.collection.checking import check_is_collection
 from impasto.collection.encoding import RAW
 from impasto.collection.hashes import content_hash, restricted_hash
-from impasto.collection.restricting import chosen
+from impasto.collection.restricting import select_pictures
 from impasto.collection.shards import RESTORE, ShardReader, file_name, load_array
 from impasto.collection.tables import read_table
 from impasto.errors import ImpastoError, choices
@@ -175,7 +175,9 @@ class Collection:
         return Collection(self.path, self.resolution, f"({self.condition}) and ({part.condition})")
 
     def _restrict(self, condition: str) -> None:
-        said, true = chosen(condition, self.fields, self.labels, self.sources, self.source_table())
+        said, true = select_pictures(
+            condition, self.fields, self.labels, self.sources, self.source_table()
+        )
         train = self.train_indices[true[self.train_indices]]
         if not len(train):
             raise ImpastoError(

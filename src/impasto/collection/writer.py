@@ -38,13 +38,6 @@ def shard_prefix(
     return kind if len(resolutions) == 1 else f"{kind}-{resolution}"
 
 
-def open_writer(
-    folder: Path, resolution: Resolution, encoding: str = RAW, prefix: str = "images"
-) -> "ShardWriter":
-    """A writer of new shards in a folder, to be used in a `with` block."""
-    return ShardWriter(folder, resolution, encoding, prefix)
-
-
 class ShardWriter:
     """Appends pictures to a sequence of shards; their division does not depend on how many are
     appended at a time.

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from impasto.collection import Collection, open_or_pack
-from impasto.collection.opening import packed_at
+from impasto.collection.opening import packed_resolutions
 from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.given import common_size, look_through, of_collection, of_given
@@ -196,7 +196,7 @@ def _packed_pictures(
 ) -> tuple[Subject, Collection]:
     """The pictures of a collection, and the reference collection, at a common size."""
     given = Collection.open(path)
-    size = common_size(given, packed_at(data))
+    size = common_size(given, packed_resolutions(data))
     collection = open_or_pack(data, size)
     pictures = of_collection(given, size, collection, split)
     _say_notes(pictures.notes)
@@ -207,7 +207,7 @@ def _loose_pictures(
     path: Place, data: str | Path | Collection, fit: str | None, size: Resolution | None
 ) -> tuple[Subject, Collection]:
     """The pictures of a folder or an archive, and the reference collection."""
-    looked = look_through(path, packed_at(data), fit=fit, size=size, progress=shown)
+    looked = look_through(path, packed_resolutions(data), fit=fit, size=size, progress=shown)
     collection = open_or_pack(data, looked.size)
     pictures = of_given(looked, collection)
     _say_notes(looked.notes)

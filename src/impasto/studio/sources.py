@@ -15,7 +15,7 @@ from anyio import to_thread
 from pydantic import BaseModel
 
 from impasto.collection import PackOptions
-from impasto.collection.buckets import chosen_buckets, measured_pictures
+from impasto.collection.buckets import choose_buckets, measure_pictures
 from impasto.decoding.fit import ASPECT, FITS, Fitting, fit_pixels, open_picture, picture_of
 from impasto.decoding.workers import DiedError, in_order
 from impasto.errors import ImpastoError
@@ -341,9 +341,9 @@ def _fittings(listing: Listing, resolution: int) -> dict[str, Fitting]:
     }
     with contextlib.suppress(ImpastoError):
         places = _evenly(listing, _MEASURED)
-        sizes = measured_pictures(listing, places, PackOptions(max_seconds=_SECONDS))
+        sizes = measure_pictures(listing, places, PackOptions(max_seconds=_SECONDS))
         if len(sizes):
-            buckets = chosen_buckets(sizes, resolution)
+            buckets = choose_buckets(sizes, resolution)
             found[ASPECT] = replace(found["crop"], fit=ASPECT, resolutions=buckets)
     return found
 

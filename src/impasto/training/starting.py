@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.collection import Collection, open_or_pack
-from impasto.collection.opening import packed_at
+from impasto.collection.opening import packed_resolutions
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
 from impasto.evaluation.distance import distance
@@ -100,7 +100,7 @@ def chosen_start(
             f"from nothing; the models of the package have another {min(other.values())} than is set"
         )
     size: Resolution = USUAL_SIDE
-    packed = packed_at(data)
+    packed = packed_resolutions(data)
     if packed is not None and not any(times(each, USUAL_SIDE) for each in packed):
         size = packed[-1]  # rectangles, or small pictures
     collection = open_or_pack(data, size).only(only)

@@ -2,24 +2,24 @@
 
 **Exact**: the packed pixels are equal.
 
-**Near**: the same picture in another file: compressed again, at another size, a little brighter or
-darker. Both hashes must be close; then the thumbnails are compared, at 32 x 32 in brightness and 16
-x 16 in colour: no place may differ much from what the other shows there and in the places around
-it. That allows a shift of half a pixel, but not a tear on a face. A picture in other colours, with
-something added, mirrored or cropped visibly is another picture. On Debian's 8,121 clip-art
+**Near**: the same picture in another file, such as one compressed again, at another size, or a little
+brighter. The perceptual hashes of both must be close. Then the thumbnails are compared, at 32 x 32 in
+brightness and 16 x 16 in colour: no pixel may lie far outside the range of the other thumbnail's 3 x 3
+neighbourhood. That allows a shift of half a pixel, but not a tear on a face. A picture in other colours,
+with something added, mirrored or visibly cropped is another picture. On Debian's 8,121 clip-art
 drawings, a very hard case for perceptual hashes, this was wrong for one picture in 600
-(docs/notebook.md). Pictures with little detail are compared in colours and structure instead, by
+(docs/notebook.md). Pictures with little detail are compared by colours and structure instead, with
 stricter limits (`soft.py`).
 
 **Alike**: pictures with little detail whose colours agree, but with too little structure to decide
 whether they are copies. All are kept, and a set is on one side of the split.
 
-**By features**: if asked for, also crops, other margins, watermarks and scans of the same picture:
-a feature network proposes pairs, which are aligned (`registration.py`) and compared as above, with
-wider limits.
+**By features**, only if asked for: also crops, other margins, watermarks and scans of the same picture.
+A feature network proposes pairs, which are aligned (`registration.py`) and compared as above, with wider
+limits.
 
-No chains: every excluded picture is a duplicate of the one that is kept. If a is near b and b near
-c only, a and c may both be kept.
+Duplicates are not chained: every excluded picture is a duplicate of one that is kept. If a is near b and
+b is near c, but a is not near c, then a and c may both be kept.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +32,11 @@ from impasto.collection.duplicates.grouping import Duplicates as Duplicates
 from impasto.collection.duplicates.grouping import Grouping
 from impasto.collection.duplicates.naming import is_named_a_copy
 from impasto.collection.duplicates.near import DETAIL, join_near
-from impasto.collection.duplicates.neighbours import by_first, coordinates, true_of
+from impasto.collection.duplicates.neighbours import (
+    group_by_first,
+    principal_coordinates,
+    true_pairs,
+)
 from impasto.formatting import counted
 
 FINDING_VERSION = 3
@@ -42,11 +46,14 @@ Features = Callable[[np.ndarray], np.ndarray]
 """A function from picture numbers, int64 [B], to a feature network's features, float32 [B, D]."""
 
 _COSINE = 0.85
-"""The least cosine between features of duplicates. Among the 21 paintings it is at most 0.64."""
+"""Least cosine similarity of the features of duplicates. Among the 21 packaged paintings it is at most
+0.64."""
 _AXES, _ROUNDING = 64, 1e-3
-"""Features are first compared along this many principal axes, and single precision errs by less."""
+"""Features are first compared along this many principal axes; the second number is more than the
+rounding error of float32."""
 _FEATURES_AT_ONCE, _COLUMNS = 256, 8192
-"""Pictures that are compared with others at once, and those others; bounds memory."""
+"""Most pictures that are compared at once, and most others that they are compared with; bounds
+memory."""
 
 
 def find_duplicates(
@@ -64,24 +71,22 @@ def find_duplicates(
 
     The one with the most pixels is kept; of several, the one with the most labels, then the largest
     file (mostly the least compressed), then one that is not named as a copy, then the first by
-    name. Enlarged copies are not detected: a
-    bad copy of twice the width is kept, and the original excluded. Pictures that their source holds
-    out are all kept: a published test set stays complete, and its copies among the training
-    pictures are excluded.
+    name. Enlarged copies are not detected: a bad copy of twice the width is kept, and the original
+    excluded. Pictures that their source holds out are all kept. So a published test set stays
+    complete, and its copies among the training pictures are excluded.
 
-    Kinds that are not excluded are grouped too; such a group holds all duplicates of its pictures,
-    and stays on one side of the split. The result is that of comparing every pair; `near.py` says
-    which pairs are compared, and why no other can be near.
+    Kinds that are not excluded are grouped too. Such a group holds all duplicates of its pictures,
+    and stays on one side of the split. The result is that of comparing every pair; see `near.py`.
 
     Args:
         fingerprints: `fingerprint.FINGERPRINT` [S].
-        sizes: width and height of the source pictures, [S, 2].
-        known: the number of labels of each.
-        names: distinct names.
-        file_bytes: lengths of the files; None: unknown.
+        sizes: width and height of the source pictures in pixels, [S, 2].
+        known: the number of labels of each, [S].
+        names: paths in the source, [S], distinct.
+        file_bytes: lengths of the files, [S]; None: unknown.
         excluded: one of `DUPLICATES`; features are compared only for `features`.
-        pinned: bool [S]: whether the source holds it out; None: none.
-        features: computes features by picture number; called only with `features`.
+        pinned: bool [S], whether the source holds out each picture; None: none.
+        features: computes features by picture number; needed only for `features`.
     """
     count = len(fingerprints)
     given = np.zeros(count, dtype=bool) if pinned is None else np.asarray(pinned, dtype=bool)
@@ -100,7 +105,7 @@ def find_duplicates(
     )
     found = Grouping(np.array(order, dtype=np.int64), given, excluded)
     _exact(found, fingerprints)
-    # Exact copies are represented by their first.
+    # Of exact copies only the first is compared further.
     places = np.flatnonzero(found.kind == 0)
     join_near(found, fingerprints, np.asarray(sizes), places)
     places = places[fingerprints["detail"][found.order[places]] >= DETAIL]
@@ -110,12 +115,11 @@ def find_duplicates(
 
 
 def disagreeing_labels(groups: Iterable[int], labels: Iterable[Sequence[str]]) -> str | None:
-    """A note on groups whose pictures have different classes in a field; None if there are none. An
-    unknown label differs from no other.
+    """A note on groups whose pictures have different classes in a field; None if there are none.
 
     Args:
         groups: the group of each picture with copies.
-        labels: the class of each in every field; empty if unknown.
+        labels: the class of each in every field; an empty one is unknown, and differs from no other.
     """
     classes: dict[int, list[dict[str, None]]] = {}
     for group, row in zip(groups, labels, strict=True):
@@ -158,7 +162,9 @@ def _by_features(
     seen = np.concatenate([features(part).astype(np.float32) for part in parts])
     seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
     axes = min(_AXES, seen.shape[1])
-    short = coordinates(lambda some: (seen[some], np.ones(len(seen[some]))), len(seen), axes)
+    short = principal_coordinates(
+        lambda some: (seen[some], np.ones(len(seen[some]))), len(seen), axes
+    )
     for start in range(0, len(places), _FEATURES_AT_ONCE):
         rows = np.arange(start, min(start + _FEATURES_AT_ONCE, len(places)))
         rows = rows[~found.excluded[places[rows]]]
@@ -179,16 +185,19 @@ def _similar(seen: np.ndarray, short: np.ndarray, rows: np.ndarray) -> dict[int,
 
     Args:
         seen: the features, of length 1, float32 [N, D].
-        short: their `coordinates`, which need a fraction of the multiplications.
-        rows: which pictures.
+        short: their `principal_coordinates`, which take fewer multiplications, float32 [N, K].
+        rows: the pictures, int64 [B].
+
+    Returns:
+        By each of `rows`: the similar pictures of higher numbers, int64.
     """
     found: dict[int, list[np.ndarray]] = {row: [np.empty(0, np.int64)] for row in rows.tolist()}
     for start in range(int(rows.min(initial=len(seen))), len(seen), _COLUMNS):
         columns = np.arange(start, min(start + _COLUMNS, len(seen)))
-        one, other = true_of(short[rows] @ short[columns].T >= _COSINE - _ROUNDING)
+        one, other = true_pairs(short[rows] @ short[columns].T >= _COSINE - _ROUNDING)
         one, other = rows[one], columns[other]
         one, other = one[other > one], other[other > one]
         close = np.einsum("pd,pd->p", seen[one], seen[other]) >= _COSINE
-        for row, later in by_first((one[close], other[close])).items():
+        for row, later in group_by_first((one[close], other[close])).items():
             found[row].append(later)
     return {row: np.concatenate(columns) for row, columns in found.items()}

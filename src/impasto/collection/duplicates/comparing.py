@@ -1,10 +1,10 @@
-"""Distances between fingerprints, compared place by place."""
+"""Distances between fingerprints, compared pixel by pixel."""
 
 import math
 
 import numpy as np
 
-from impasto.collection.duplicates.registration import normal, register, warped
+from impasto.collection.duplicates.registration import normalise, register, warp
 from impasto.decoding.fingerprint import SIDE, THUMB
 
 _MEAN = 45.0
@@ -14,9 +14,9 @@ _GAIN = 1.5
 UNLIKE = 0.03
 """Correlation of brightness is at least 1 minus this."""
 _LIGHT = 20.0
-"""How far brightness may lie outside the range that the other picture shows around the same place,
-in levels, after normalising mean and contrast. JPEG of quality 40 with resizing reaches 18; a tear
-on a face 32."""
+"""Most levels by which the brightness of a pixel may lie outside the range of the other picture's
+3 x 3 neighbourhood, after normalising mean and contrast. JPEG of quality 40 with resizing reaches 18;
+a tear on a face 32."""
 _COLOUR = 12.0
 """The same limit for both colour differences, not normalised."""
 _UNLIKE_REGISTERED, _LIGHT_REGISTERED, _COLOUR_REGISTERED = 0.05, 50.0, 24.0
@@ -27,9 +27,18 @@ _CB_CR = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dt
 
 
 def distances(fingerprints: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
-    """Distances of some pictures from one, float32 [B]: 1 is the limit of near."""
-    own, own_mean, own_spread = normal_light(fingerprints["light"][one][None])
-    light, mean, spread = normal_light(fingerprints["light"][others])
+    """Distances between a picture and others.
+
+    Args:
+        fingerprints: `fingerprint.FINGERPRINT` [S].
+        one: number of the picture.
+        others: numbers of the others, int64 [B].
+
+    Returns:
+        float32 [B], from 0; up to 1 they are near duplicates.
+    """
+    own, own_mean, own_spread = normalised_light(fingerprints["light"][one][None])
+    light, mean, spread = normalised_light(fingerprints["light"][others])
     far = (1 - (own * light).mean(axis=(1, 2))) / UNLIKE
     far[np.abs(mean - own_mean) > _MEAN] = np.inf
     far[np.abs(np.log(spread / own_spread)) > math.log(_GAIN)] = np.inf
@@ -50,13 +59,14 @@ def distances(fingerprints: np.ndarray, one: int, others: np.ndarray) -> np.ndar
 
 
 def registered_distances(fingerprints: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
-    """As `distances`, but after aligning each with the one (in either direction), with wider limits."""
+    """As `distances`, but with wider limits, and after aligning the two pictures: the smaller distance
+    of the two directions."""
     alone = np.full(len(others), one)
     numbers, beside = np.concatenate([alone, others]), np.concatenate([others, alone])
     frames = register(fingerprints["light"][numbers], fingerprints["light"][beside])
-    light, inside = warped(fingerprints["light"][beside].astype(np.float64), frames)
-    own, own_mean, own_spread = normal(fingerprints["light"][numbers].astype(np.float64), inside)
-    light, mean, spread = normal(light, inside)
+    light, inside = warp(fingerprints["light"][beside].astype(np.float64), frames)
+    own, own_mean, own_spread = normalise(fingerprints["light"][numbers].astype(np.float64), inside)
+    light, mean, spread = normalise(light, inside)
     far = (1 - (own * light).sum(axis=(1, 2)) / inside.sum(axis=(1, 2))) / _UNLIKE_REGISTERED
     far[np.abs(mean - own_mean) > _MEAN] = np.inf
     far[np.abs(np.log(spread / own_spread)) > math.log(_GAIN)] = np.inf
@@ -68,7 +78,7 @@ def registered_distances(fingerprints: np.ndarray, one: int, others: np.ndarray)
         colour_differences(fingerprints, beside),
     )
     for part in range(2):
-        moved, inside = warped(colour[..., part], half)
+        moved, inside = warp(colour[..., part], half)
         beyond = largest(outside(own_colour[..., part], moved) * inside)
         far = np.maximum(far, beyond / _COLOUR_REGISTERED)
     nearest: np.ndarray = np.maximum(far, 0).reshape(2, -1).min(axis=0).astype(np.float32)
@@ -81,9 +91,9 @@ def colour_differences(fingerprints: np.ndarray, numbers: np.ndarray) -> np.ndar
     return colour
 
 
-def normal_light(light: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures [B, H, W] normalised to mean 0 and standard deviation 1, and the old mean and
-    deviation, [B]."""
+def normalised_light(light: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pictures [B, H, W] normalised to mean 0 and standard deviation 1, and their mean and standard
+    deviation before that, [B] each; all float32."""
     light = light.astype(np.float32)
     mean = light.mean(axis=(1, 2))
     light -= mean[:, None, None]
@@ -92,8 +102,15 @@ def normal_light(light: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def outside(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How far each place in a picture [1 or B, H, W, ...] and in another [B, H, W, ...] lies
-    outside the range of the other's 3 x 3 neighbourhood; negative inside it."""
+    """How far the pixels of two pictures lie outside the range of each other's 3 x 3 neighbourhood.
+
+    Args:
+        one: [1 or B, H, W, ...].
+        others: [B, H, W, ...].
+
+    Returns:
+        The larger one of both directions, [B, H, W, ...]; negative inside the range.
+    """
     least, most = _around(one)
     beyond = np.maximum(least - others, others - most)
     least, most = _around(others)
@@ -102,19 +119,19 @@ def outside(one: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def largest(values: np.ndarray) -> np.ndarray:
-    """The maximum of each of [B, ...], [B]."""
+    """The maximum of each item of [B, ...], [B]."""
     largest: np.ndarray = values.reshape(len(values), -1).max(axis=1)
     return largest
 
 
 def _around(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Minimum and maximum over the 3 x 3 neighbourhood of each place in [B, H, W, ...]."""
+    """Minimum and maximum over the 3 x 3 neighbourhood of each pixel in [B, H, W, ...]."""
     least = _of_three(_of_three(pictures, 1, np.minimum), 2, np.minimum)
     return least, _of_three(_of_three(pictures, 1, np.maximum), 2, np.maximum)
 
 
 def _of_three(pictures: np.ndarray, axis: int, choose: np.ufunc) -> np.ndarray:
-    """`choose` applied to each place and its two neighbours along an axis."""
+    """`choose` (minimum or maximum) over each pixel and its two neighbours along an axis."""
     given = np.moveaxis(pictures, axis, 0)
     taken = given.copy()
     choose(taken[1:], given[:-1], out=taken[1:])

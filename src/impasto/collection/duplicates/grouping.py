@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 DUPLICATES = ("none", "exact", "near", "features")
-"""What to exclude; each kind includes the ones before it."""
+"""What is excluded; each kind includes the ones before it."""
 _AT_ONCE = 1024
-"""Pictures that are compared with one at once: the bound on memory."""
+"""Pictures that are compared with one picture at once; bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -16,16 +16,16 @@ class Duplicates:
     """The duplicates among S pictures.
 
     Attributes:
-        group: int64 [S], from 0 in the order of first members; -1 for pictures without duplicates.
-        kept: bool [S]; at least one of each group.
+        group: int64 [S], numbered from 0 by first occurrence; -1 for pictures without duplicates.
+        kept: bool [S]; at least one picture of each group is kept.
         kind: `exact`, `near`, `features` or empty, for each picture. The first of a group has the
-            kind of the closest other one.
-        distance: float32 [S] from the picture that it is a duplicate of: 0 for exact ones, above 0
-            to 1 for near ones, where 1 is the limit.
-        alike: int64 [S], the set of pictures that are alike, from 0 in the order of first members;
-            -1 for all others. Copies are in the set of their group.
-        side: int64 [S]: equal for pictures that must be on one side of the split: those of a group
-            and those of a set.
+            kind of its closest duplicate.
+        distance: float32 [S], the distance from the picture that it is a duplicate of: 0 for exact
+            ones, up to 1 for the others.
+        alike: int64 [S], the set of alike pictures, numbered from 0 by first occurrence; -1 for all
+            others. Duplicates are in the set of their group.
+        side: int64 [S], equal for pictures that must be on one side of the split: those of a group and
+            those of a set.
     """
 
     group: np.ndarray
@@ -37,7 +37,13 @@ class Duplicates:
 
 
 class Grouping:
-    """The groups found so far; pictures are numbered by their place in the order of preference."""
+    """The groups found so far. A picture's number here is its place in the order of preference.
+
+    Args:
+        order: the picture number at each place, int64 [S].
+        pinned: whether the source holds out each picture, bool [S] by picture number.
+        excluded: one of `DUPLICATES`.
+    """
 
     def __init__(self, order: np.ndarray, pinned: np.ndarray, excluded: str) -> None:
         places = np.arange(len(order))
@@ -46,19 +52,26 @@ class Grouping:
         self.excluded = np.zeros(len(order), dtype=bool)
         self.excludes = DUPLICATES[1 : DUPLICATES.index(excluded) + 1]
         self.like = places.copy()
-        """The picture that each is a duplicate of; itself if of no earlier one."""
+        """The earlier picture that each is a duplicate of; itself if there is none."""
         self.kind = np.zeros(len(order), dtype=np.int8)
         """The kind of duplicate, an index into `DUPLICATES`."""
         self.distance = np.zeros(len(order), dtype=np.float32)
-        self.groups = Sets(len(order))
+        self.groups = DisjointSets(len(order))
         """Sets of copies."""
-        self.sides = Sets(len(order))
+        self.sides = DisjointSets(len(order))
         """Sets of copies and alike pictures."""
         self.alike = np.zeros(len(order), dtype=bool)
         """Whether each picture is alike another."""
 
     def join(self, first: int, others: np.ndarray, distances: np.ndarray, kind: str) -> None:
-        """Make pictures duplicates of an earlier one."""
+        """Record pictures as duplicates of an earlier one.
+
+        Args:
+            first: place of the earlier one.
+            others: places of its duplicates, [B].
+            distances: of the duplicates from it, [B].
+            kind: one of `DUPLICATES` but `none`.
+        """
         for other, distance in zip(others.tolist(), distances.tolist(), strict=True):
             if kind in self.excludes and not self.pinned[other]:
                 self.excluded[other] = True
@@ -76,14 +89,15 @@ class Grouping:
             self.sides.unite(one, other)
 
     def open(self, place: int, others: np.ndarray, kind: str) -> np.ndarray:
-        """Whether each picture may still become a duplicate of an earlier one, bool [B]."""
+        """Whether each of some pictures can still be recorded as a duplicate of an earlier one, bool
+        [B]."""
         if kind in self.excludes:
             return ~self.excluded[others]
         return self.groups.label[others] != self.groups.label[place]
 
     def portions(self, place: int, others: np.ndarray, kind: str) -> Iterator[np.ndarray]:
-        """Those of some pictures that may still become duplicates of an earlier one, as many at a time
-        as fit in memory; what a portion excludes is not in the next ones."""
+        """The pictures that can still be recorded as duplicates of an earlier one, at most `_AT_ONCE` at
+        a time. Pictures that are excluded meanwhile are not in later portions."""
         for start in range(0, len(others), _AT_ONCE):
             some = others[start : start + _AT_ONCE]
             if len(some := some[self.open(place, some, kind)]):
@@ -93,10 +107,10 @@ class Grouping:
         """The result, by picture number."""
         count = len(self.order)
         kind, distance = self.kind.copy(), self.distance.copy()
-        # A copy of an excluded picture gets that one's distance from the kept picture.
+        # A copy of an excluded picture gets the excluded picture's distance from the kept one.
         through = self.excluded[self.like] & (self.like[self.like] != self.like)
         kind[through], distance[through] = kind[self.like[through]], distance[self.like[through]]
-        # The first of a group has the kind and distance of its closest.
+        # The first of a group gets the kind and distance of its closest duplicate.
         firsts = self.groups.first
         closest = np.lexsort((distance, kind, firsts))
         closest = closest[kind[closest] > 0]
@@ -118,17 +132,17 @@ class Grouping:
         )
 
 
-class Sets:
+class DisjointSets:
     """Disjoint sets of places (union-find).
 
     Attributes:
-        label: int64 [S]; the same for places in one set.
+        label: int64 [S], equal for places in one set.
     """
 
     def __init__(self, count: int) -> None:
         self.label = np.arange(count)
         self._first = np.arange(count)
-        """Of the set with each label."""
+        """The first place in the set of each label."""
         self._members: dict[int, list[int]] = {}
 
     @property
@@ -137,8 +151,8 @@ class Sets:
         return self._first[self.label]
 
     def unite(self, one: int, other: int) -> None:
-        """Join the sets of two places. The smaller one gets the other's label, so no place gets a new
-        label more often than the count of places can be halved."""
+        """Join the sets of two places. The smaller set gets the other's label, so a place gets a new
+        label at most log2(S) times."""
         one, other = int(self.label[one]), int(self.label[other])
         if one == other:
             return

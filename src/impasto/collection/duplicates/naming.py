@@ -12,6 +12,6 @@ _COPY = re.compile(
 
 
 def is_named_a_copy(name: str) -> bool:
-    """Whether a path in a source, such as `folder/fox (1).jpg`, has the name of a copy."""
+    """Whether the file name of a path in a source is that of a copy, as in `folder/fox (1).jpg`."""
     stem = re.sub(r"\.\w{1,5}$", "", name.rpartition("/")[2])
     return _COPY.fullmatch(stem) is not None

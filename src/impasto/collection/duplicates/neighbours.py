@@ -1,9 +1,9 @@
-"""Which of many points lie close to one another, exactly and without comparing all pairs.
+"""Find the neighbours among many points, exactly, without comparing all pairs.
 
-A point is a ball with a level: two are neighbours if their balls touch and their levels differ by no
-more than a width. The points are cut in halves, each time along the direction in which they are
-furthest apart, until few are left in a leaf. Of two leaves points are compared only if the boxes around
-them come near enough.
+Each point has a radius and a level. Two points are neighbours if their distance is at most the sum of
+their radii and their levels differ by at most a fixed width. The search uses a k-d tree: the points are
+split at the median of the coordinate with the largest standard deviation until few are left in a leaf.
+The points of two leaves are compared only if the boxes around the leaves are close enough.
 """
 
 import itertools
@@ -14,28 +14,30 @@ from typing import NamedTuple
 import numpy as np
 
 _LEAF = 128
-"""Points in a leaf, at most."""
+"""Most points in a leaf."""
 _ROWS = 1024
-"""Points that are compared with those of a leaf at once."""
+"""Most points that are compared with those of a leaf at once; bounds memory."""
 _SAMPLE = 8192
+"""About so many vectors, evenly spaced, determine the principal axes."""
 _AT_ONCE = 4096
+"""Vectors that are projected at once; bounds memory."""
 
 Pairs = tuple[np.ndarray, np.ndarray]
 """The first and the second of each pair, int64 [P]."""
 
 Check = Callable[[np.ndarray, np.ndarray], Pairs]
-"""Numbers of points [P] and of others [Q] to the pairs among them that are wanted: positions among the
-points and among the others."""
+"""A function from the numbers of points [P] and of other points [Q] to the wanted pairs of them, as
+positions in the first and in the second array."""
 
 
 class Points(NamedTuple):
     """N points.
 
     Attributes:
-        places: float32 [N, K].
-        radii: of their balls, float32 [N].
-        levels: [N].
-        width: levels of neighbours differ by no more.
+        places: their coordinates, float32 [N, K].
+        radii: float32 [N]. The distance of two neighbours is at most the sum of their radii.
+        levels: float [N].
+        width: the levels of two neighbours differ by at most this.
     """
 
     places: np.ndarray
@@ -44,40 +46,44 @@ class Points(NamedTuple):
     width: float
 
     def of(self, numbers: np.ndarray) -> "Points":
-        """Some of them."""
+        """The points of these numbers."""
         return Points(self.places[numbers], self.radii[numbers], self.levels[numbers], self.width)
 
 
-def true_of(pairs: np.ndarray) -> Pairs:
-    """Row and column of those that are true, of bool [P, Q]: quicker than NumPy's `nonzero`, which is
-    slow in two dimensions."""
+def true_pairs(pairs: np.ndarray) -> Pairs:
+    """Rows and columns of the true values of bool [P, Q]."""
+    # NumPy's `nonzero` is slower in two dimensions.
     row, column = np.divmod(np.flatnonzero(pairs), max(1, pairs.shape[1]))
     return row, column
 
 
-def by_first(pairs: Pairs) -> dict[int, np.ndarray]:
-    """The second ones of each first one, of pairs whose first ones rise."""
+def group_by_first(pairs: Pairs) -> dict[int, np.ndarray]:
+    """By the first of a pair: the second ones. The pairs must be sorted by the first."""
     firsts, starts = np.unique(pairs[0], return_index=True)
     return dict(zip(firsts.tolist(), np.split(pairs[1], starts[1:]), strict=False))
 
 
 class TooManyError(Exception):
-    """There are more pairs than were asked for."""
+    """There are more pairs than the caller allows."""
 
 
-def coordinates(
+def principal_coordinates(
     vectors: Callable[[slice], tuple[np.ndarray, np.ndarray]], count: int, axes: int = 12
 ) -> np.ndarray:
-    """Vectors in few dimensions, float32 [N, K]: no two are further apart, and no product of two is
-    smaller, than those of the vectors.
+    """Project vectors to their first principal axes, and append the length of the remainder.
 
-    The last coordinate is the length of what the principal axes leave out.
+    The distance of two projected vectors is at most that of the vectors, and their dot product at least
+    that of the vectors. So a search among the projected vectors misses none.
 
     Args:
-        vectors: of a slice of the numbers, their coordinates along orthonormal axes, float32 [B, D],
-            and their squared lengths, float64 [B]. What lies along other axes may be missing.
-        count: how many there are.
-        axes: the number of principal axes kept, at most D.
+        vectors: a function from a slice of the numbers to the vectors' coordinates along D orthonormal
+            axes, float32 [B, D], and their squared lengths, float64 [B]. The vectors may have further
+            coordinates along other axes.
+        count: the number of vectors, N.
+        axes: the number of principal axes, at most D.
+
+    Returns:
+        float32 [N, axes + 1].
     """
     sample = vectors(slice(0, count, max(1, -(-count // _SAMPLE))))[0].astype(np.float64)
     sample -= sample.sum(axis=0) / max(1, len(sample))
@@ -92,9 +98,17 @@ def coordinates(
     return found
 
 
-def in_blocks(pictures: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures [B, H, W, C] as vectors for `coordinates`: along an axis for each channel of each block
-    of so many places along each side."""
+def block_vectors(pictures: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures as vectors for `principal_coordinates`, with an axis for each channel of each block.
+
+    Args:
+        pictures: [B, H, W, C].
+        block: side of a block; it divides H and W.
+
+    Returns:
+        The coordinates along these orthonormal axes, float32 [B, H / block * W / block * C]: the sum
+        over a block divided by `block`. And the squared length of each picture, float64 [B].
+    """
     count, height, width, channels = pictures.shape
     parts = pictures.reshape(count, height // block, block, width // block, block, channels)
     sums = parts.sum(axis=(2, 4)).reshape(count, height // block * (width // block) * channels)
@@ -104,7 +118,8 @@ def in_blocks(pictures: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Sides:
-    """Which pairs of N points are of no interest: those on one side, if one of the two is settled.
+    """The pairs among N points that need not be found: both points are on one side, and at least one is
+    settled.
 
     Attributes:
         side: int64 [N].
@@ -116,13 +131,13 @@ class Sides:
 
 
 class Neighbours:
-    """Finds pairs of neighbours among points, by a tree of boxes around them."""
+    """Finds pairs of neighbours among points, by a k-d tree with bounding boxes."""
 
     def __init__(self, points: Points) -> None:
-        # Levels in the units of places, so that all directions can be compared.
+        # Levels in the units of the coordinates, so that the tree can also be split by level.
         unit = 2 * float(points.radii.mean()) if len(points.radii) else 1.0
         levels = (points.levels.astype(np.float64) * (unit / points.width))[:, None]
-        # For rounding.
+        # A little wider, for rounding errors.
         self._width = unit * (1 + 1e-5) + 1e-6 * float(np.abs(levels).max(initial=0))
         along = np.concatenate([points.places, levels], axis=1).astype(np.float32)
         self._order, self._bounds, self._cuts = _halved(along)
@@ -134,17 +149,17 @@ class Neighbours:
     def pairs(
         self, asked: np.ndarray, others: np.ndarray, check: Check, sides: Sides, most: int
     ) -> Pairs:
-        """The pairs of neighbours of which one at least is asked for.
+        """The pairs of neighbours with at least one point in `asked`.
 
         Args:
-            asked: bool [N], which points.
-            others: bool [N], which they are compared with; those asked for are among them.
-            check: which pairs are wanted.
-            sides: which are not; this only spares time, `check` has to know it too.
-            most: how many there may be.
+            asked: bool [N], the points whose neighbours are searched.
+            others: bool [N], the points that they are compared with, which include `asked`.
+            check: chooses the wanted pairs.
+            sides: pairs that `check` would refuse; it only saves time.
+            most: the largest number of pairs allowed.
 
         Returns:
-            The lower and the higher number of each pair, in rising order.
+            The lower and the higher number of each pair, sorted.
 
         Raises:
             TooManyError: there are more than `most`.
@@ -157,7 +172,7 @@ class Neighbours:
             inside = inside[is_other[inside]]
             for start in range(0, len(ones), _ROWS):
                 pairs = self._compared(ones[start : start + _ROWS], inside, check)
-                # One of two that are asked for finds the other.
+                # A pair of two asked points is found twice; keep one.
                 pairs = pairs[:, ~is_asked[pairs[1]] | (pairs[1] > pairs[0])]
                 found.append(self._order[pairs])
                 count += pairs.shape[1]
@@ -168,7 +183,8 @@ class Neighbours:
         return lower[rising], higher[rising]
 
     def _compared(self, ones: np.ndarray, others: np.ndarray, check: Check) -> np.ndarray:
-        """The pairs of neighbours among some points by their places in the tree, int64 [2, P]."""
+        """The pairs of neighbours between some points and others, all as positions in the tree's order,
+        int64 [2, P]."""
         row, column = check(self._order[ones], self._order[others])
         one, other = ones[row], others[column]
         gaps = np.abs(self._points[one] - self._points[other])
@@ -178,17 +194,17 @@ class Neighbours:
         return np.stack([one[near], other[near]])
 
     def _reached(self, ones: np.ndarray, contents: "_Contents") -> Iterator[tuple[int, np.ndarray]]:
-        """The leaves in which there may be neighbours of some points, and of which of them.
+        """The leaves that may contain neighbours of some points, each with these points.
 
         Args:
-            ones: their places in the tree, rising.
-            contents: what there is to be found.
+            ones: the points, as rising positions in the tree's order.
+            contents: what each box contains.
         """
         if not len(ones):
             return
         level = self._points.shape[1] - 1
         gaps = np.zeros((len(ones), level), np.float32)
-        """From the box to each point, along each axis, ..."""
+        """Distance from the box to each point along each axis."""
         visits = [(0, 0, ones, gaps, gaps.sum(axis=1))]
         while visits:
             depth, box, ones, gaps, squares = visits.pop()
@@ -216,7 +232,7 @@ class Neighbours:
 
 
 class _Contents:
-    """What is to be found in each box."""
+    """What can be found in each box of the tree."""
 
     def __init__(
         self,
@@ -235,8 +251,8 @@ class _Contents:
         self._rest = _by_depth(np.logical_or, others & ~asked, bounds)
 
     def wanted(self, depth: int, box: int, ones: np.ndarray) -> np.ndarray:
-        """Which of some points, by their places in the tree, may find in a box what others do not find
-        from there, bool [P]."""
+        """Which of some points, as positions in the tree's order, may find a wanted pair in a box that
+        is not found from the other side, bool [P]."""
         least, most = self._least[depth][box], self._most[depth][box]
         if least > most:
             return np.zeros(len(ones), dtype=bool)
@@ -252,7 +268,7 @@ class _Contents:
 
 
 def _by_depth(choose: np.ufunc, values: np.ndarray, bounds: np.ndarray) -> list[np.ndarray]:
-    """What `choose` takes of the values in each box: first that around all, last the leaves."""
+    """By depth, from the root to the leaves: the values of each box reduced by `choose`."""
     found = [choose.reduceat(values, bounds[:-1], axis=0)]
     while len(found[0]) > 1:
         found.insert(0, choose(found[0][::2], found[0][1::2]))
@@ -260,11 +276,11 @@ def _by_depth(choose: np.ufunc, values: np.ndarray, bounds: np.ndarray) -> list[
 
 
 def _halved(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """A tree of points [N, K].
+    """Build a k-d tree of points [N, K].
 
     Returns:
-        An order in which those of a box follow one another; where the leaves begin and end, int64
-        [L + 1]; and by depth the axis along which each box was cut.
+        An order in which the points of each box are consecutive, int64 [N]; the positions where the
+        leaves begin and end, int64 [L + 1]; and by depth the axis along which each box was split.
     """
     order, bounds, cuts = np.arange(len(points)), [0, len(points)], []
     while len(points) > _LEAF * (len(bounds) - 1):

@@ -1,5 +1,5 @@
 """Align small pictures by shift and stretch, so that crops and other margins of one picture can be
-compared place by place.
+compared pixel by pixel.
 
 Gauss-Newton on the squared difference in brightness, as B. D. Lucas and T. Kanade describe it ("An
 iterative image registration technique with an application to stereo vision", 1981), over four
@@ -14,18 +14,21 @@ FURTHEST_STRETCH = 0.25
 FURTHEST_SHIFT = 0.2
 """... and shifted by at most this share of its side."""
 _STEPS = (2, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0)
-"""How often the pictures are blurred in each step."""
+"""By step: the number of times that the pictures are blurred."""
 _STIFFNESS = (500.0, 50.0, 500.0, 50.0)
-"""Added to the normal equations, so that featureless pictures are not moved."""
+"""Added to the diagonal of the normal equations, so that featureless pictures are not moved."""
 
 
 def register(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Align each of some pictures [B, H, W] with its counterpart [B, H, W], invariant to brightness
-    and contrast.
+    """Align pictures with their counterparts, whatever their brightness and contrast.
+
+    Args:
+        ones: brightness of the pictures, [B, H, W].
+        others: brightness of their counterparts, [B, H, W].
 
     Returns:
-        float64 [B, 4]: (a, b, c, d), which map a place (x, y) of the one, from its centre in
-        pixels, to (x + a x + b, y + c y + d) in the other.
+        float64 [B, 4]: (a, b, c, d). A pixel (x, y) of a picture is at (x + a x + b, y + c y + d) in its
+        counterpart. Both are in pixels from the centre.
     """
     count, height, width = ones.shape
     frames = np.zeros((count, 4))
@@ -38,13 +41,13 @@ def register(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
         for _ in range(blurs):
             fixed, moving = _blurred(fixed), _blurred(moving)
         slope_down, slope_across = map(np.asarray, np.gradient(moving, axis=(1, 2)))
-        seen, inside = warped(moving, frames)
-        fixed, _, fixed_spread = normal(fixed, inside)
-        seen, _, spread = normal(seen, inside)
+        seen, inside = warp(moving, frames)
+        fixed, _, fixed_spread = normalise(fixed, inside)
+        seen, _, spread = normalise(seen, inside)
         difference = (fixed - seen) * fixed_spread[:, None, None]
         gain = (fixed_spread / spread)[:, None, None] * inside
-        slope_across = warped(slope_across, frames)[0] * gain
-        slope_down = warped(slope_down, frames)[0] * gain
+        slope_across = warp(slope_across, frames)[0] * gain
+        slope_down = warp(slope_down, frames)[0] * gain
         by = np.stack(
             (
                 slope_across * across[None, None],
@@ -60,15 +63,23 @@ def register(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
     return frames
 
 
-def warped(pictures: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures [B, H, W] warped by the result of `register`, with bilinear interpolation; and
-    whether each place is inside them, bool [B, H, W]."""
+def warp(pictures: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Warp pictures by the result of `register`, with bilinear interpolation.
+
+    Args:
+        pictures: [B, H, W].
+        frames: [B, 4], see `register`.
+
+    Returns:
+        The warped pictures, [B, H, W]; and whether each of their pixels is inside the pictures, bool
+        [B, H, W].
+    """
     count, height, width = pictures.shape
     across = (1 + frames[:, :1]) * _from_centre(width) + frames[:, 1:2] + (width - 1) / 2
     down = (1 + frames[:, 2:3]) * _from_centre(height) + frames[:, 3:4] + (height - 1) / 2
     inside = (np.abs(down - (height - 1) / 2) <= height / 2)[:, :, None]
     inside = inside & (np.abs(across - (width - 1) / 2) <= width / 2)[:, None, :]
-    # Stretch and shift alone: one axis after the other.
+    # Stretches and shifts are separable: interpolate along one axis, then along the other.
     row, share = _split(down, height)
     number = np.arange(count)[:, None]
     rows = pictures[number, row] * (1 - share)[..., None]
@@ -80,9 +91,11 @@ def warped(pictures: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.nda
     return taken.transpose(0, 2, 1), inside
 
 
-def normal(pictures: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures [B, H, W] normalised to mean 0 and standard deviation 1 inside, 0 elsewhere; and the
-    old mean and deviation, [B]."""
+def normalise(
+    pictures: np.ndarray, inside: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pictures [B, H, W] normalised to mean 0 and standard deviation 1 where `inside` is true, and 0
+    elsewhere; and their mean and standard deviation before that, [B] each."""
     counts = np.maximum(inside.sum(axis=(1, 2)), 1)
     mean = (pictures * inside).sum(axis=(1, 2)) / counts
     centred = (pictures - mean[:, None, None]) * inside
@@ -95,14 +108,14 @@ def _from_centre(length: int) -> np.ndarray:
 
 
 def _split(places: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The pixel before each place, and the place's distance from it; outside, the last pixel."""
+    """The whole and the fractional part of coordinates, which are clipped to the picture."""
     places = places.clip(0, length - 1.001)
     before = places.astype(np.int64)
     return before, places - before
 
 
 def _blurred(pictures: np.ndarray) -> np.ndarray:
-    """[B, H, W] averaged with its neighbours, along both axes."""
+    """Pictures [B, H, W] blurred by the weights 1/4, 1/2, 1/4 along both axes."""
     for axis in (1, 2):
         lines = np.moveaxis(pictures, axis, 0)
         beside = np.concatenate([lines[:1], lines[:-1]]) + np.concatenate([lines[1:], lines[-1:]])

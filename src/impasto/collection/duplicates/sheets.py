@@ -14,13 +14,13 @@ from impasto.fonts import draw_text, text_length
 GROUPS = 30
 """Most groups on a page."""
 PAGES = 33
-"""Most pages; the least certain groups come first."""
+"""Most pages; the groups with the largest distances come first."""
 _ACROSS = 6
 """Pictures in a row."""
 _MOST = 12
 """Most pictures shown of a group."""
 _CELL = 144
-"""Side of a picture, in pixels."""
+"""Most pixels of a picture's side."""
 _STEP = 212
 """Distance between pictures, in pixels; wider than a picture for the names below."""
 _GAP = 8
@@ -44,9 +44,9 @@ class GroupMember:
     """Width and height of the source picture."""
 
 
-def groups_of(collection: Collection) -> list[list[GroupMember]]:
-    """The groups in `duplicates.csv`, the kept picture first in each; the least similar groups come
-    first.
+def duplicate_groups(collection: Collection) -> list[list[GroupMember]]:
+    """The groups in `duplicates.csv`, those with the largest distances first. In each the kept picture
+    comes first.
 
     Raises:
         ImpastoError: the table is damaged.
@@ -70,7 +70,7 @@ def groups_of(collection: Collection) -> list[list[GroupMember]]:
     return sorted(groups, key=_likeness)
 
 
-def alike_of(collection: Collection) -> list[list[GroupMember]]:
+def alike_groups(collection: Collection) -> list[list[GroupMember]]:
     """The sets in `alike.csv`, the largest first.
 
     Raises:
@@ -106,8 +106,10 @@ def _member(row: dict[str, str], count: int) -> GroupMember:
 
 
 def pages(collection: Collection, groups: list[list[GroupMember]]) -> Iterator[Image.Image]:
-    """Pages of `GROUPS` groups, at most `PAGES`; RGB. Groups stand in rows, small ones side by
-    side, with a line before each; kept pictures have a green frame.
+    """Draw groups on at most `PAGES` pages of `GROUPS` groups each; RGB.
+
+    Groups are drawn in rows, small ones side by side, with a line before each. Kept pictures have a
+    green frame.
 
     Raises:
         ImpastoError: pixels cannot be read.
@@ -140,7 +142,7 @@ def _page(
     place = 0
     for group in groups:
         shown = min(len(group), _MOST)
-        # A group that fits into a row is not broken; a longer one begins a row.
+        # A group that fits into a row is not divided; a longer one begins a row.
         if place % _ACROSS + shown > _ACROSS:
             place += -place % _ACROSS
         starts.append(place)
@@ -192,8 +194,8 @@ def _paste(
 
 
 def _shortened(text: str) -> str:
-    """A text without its middle if it is too long to fit below a picture: names of copies differ in
-    folders at the beginning, or a number at the end."""
+    """A text without its middle if it is too long to fit below a picture. The names of copies differ at
+    the beginning, by folders, or at the end, by a number."""
     width = _STEP - 2 * _GAP
     if text_length(text, _LETTERS) <= width:
         return text

@@ -1,14 +1,14 @@
 """Find copies among pictures with little detail, such as colour fields, mist and night skies.
 
-Perceptual hashes of such pictures are noise, and thousands look alike once mean and contrast are
-normalised. So brightness and colours are compared unnormalised, with limits that grow with the
-detail. The limits cover the effects of JPEG compression and resizing; pairs within them are
+Perceptual hashes of such pictures are noise. Thousands of them agree once mean and contrast are
+normalised. So brightness and colours are compared without normalisation, within limits that grow with
+the detail. The limits cover the effects of JPEG compression and resizing. Pairs within them are
 **alike**.
 
 Alike pictures are copies only if they also share structure beyond a smooth gradient. Two grey
-monochromes of one shade have none, or different structure, and are never copies. Nor are thin lines
-on a plain ground, too fine for a thumbnail: Debian's 650 drawings of thin stars are alike in
-hundreds of pairs, and all different.
+monochromes of one shade have no structure, or different structure, and are never copies. Pictures of
+thin lines on a plain ground are never copies either, because a thumbnail does not show the lines:
+Debian's 650 drawings of thin stars are alike in hundreds of pairs, and all different.
 
 Measured on generated pictures and 266 paintings with detail below 8, each saved at 0.37 to 1.5 times
 its size and JPEG quality 30 to 75: see docs/notebook.md.
@@ -19,9 +19,9 @@ import numpy as np
 from impasto.collection.duplicates.comparing import colour_differences, largest, outside
 from impasto.collection.duplicates.neighbours import (
     Points,
-    coordinates,
-    in_blocks,
-    true_of,
+    block_vectors,
+    principal_coordinates,
+    true_pairs,
 )
 from impasto.decoding.fingerprint import SIDE, THUMB
 
@@ -29,13 +29,14 @@ SOFT = 10.0
 """Pictures with less detail than this are compared here. Hashes begin at 8, with an overlap because
 the detail of copies differs a little."""
 _MEAN = 2.0
-"""Limit of the difference in mean brightness, in levels of 255. JPEG of quality 30 shifts a picture of
-one colour by up to 2."""
+"""Limit of the difference in mean brightness, in levels from 0 to 255. JPEG of quality 30 shifts a
+picture of one colour by up to 2."""
 _RMS = (1.0, 0.2)
 """Limit of the root mean square difference after removing the means, in levels: the first number
 plus the second times the mean detail of the two pictures."""
 _LIGHT = (2.6, 2.0)
-"""The same for the distance of any place from the range that the other picture shows around it, ..."""
+"""The same for the distance of any pixel from the range of the other picture's 3 x 3 neighbourhood,
+..."""
 _COLOUR = (4.0, 0.6)
 """... and for both colour differences."""
 ALIKE = 1.5
@@ -44,10 +45,10 @@ small dots and edges between colours most."""
 _FAINT = 0.5
 """Structure with a smaller root mean square (in levels) is rounding noise."""
 _AGREES = 0.75
-"""The least correlation of copies' structure. Copies with more than noise have 0.8 and more;
+"""Least correlation of the structure of copies. Copies with more than noise have 0.8 and more;
 different pictures within the limits above at most 0.4."""
 _PLAIN = 0.3
-"""The ground is plain if more than this share of places have one brightness, within a level."""
+"""The ground is plain if more than this share of pixels have one brightness, within a level."""
 _THIN, _NOISE = 0.15, 0.5
 """Lines on it are thin if detail exceeds this share of the structure, after subtracting the second
 number, the detail that JPEG noise adds."""
@@ -59,7 +60,7 @@ _MOVED = (0.12, 0.14)
 explains a difference above the second (root mean square, in levels). Copies with shapes shift by up
 to 0.1; in copies without shapes a shift explains up to 0.13."""
 _BLOCK, _COLOUR_BLOCK = 4, 2
-"""Brightness and colours are first compared by means over blocks of this many places along each side."""
+"""Brightness and colours are first compared by means over blocks of this side, in pixels."""
 _ROUNDING = 0.02
 """More than the error of single precision, in levels and in correlations."""
 _AT_ONCE = 256
@@ -69,11 +70,16 @@ _AT_ONCE = 256
 def soft_distances(
     fingerprints: np.ndarray, one: int, others: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of some pictures with little detail from one.
+    """Compare a picture with others, all with little detail.
+
+    Args:
+        fingerprints: `fingerprint.FINGERPRINT` [S].
+        one: number of the picture.
+        others: numbers of the others, int64 [B].
 
     Returns:
-        Distances, float32 [B], of which those up to `ALIKE` are alike; and whether each is a copy,
-        bool [B]: at most 1, with the same structure.
+        The distance of each, float32 [B]; pictures of a distance up to `ALIKE` are alike. And whether
+        each is a copy, bool [B]: its distance is at most 1, and its structure is the same.
     """
     detail = (fingerprints["detail"][others] + fingerprints["detail"][one]) / 2
     own = fingerprints["light"][one][None].astype(np.float32)
@@ -103,18 +109,18 @@ def soft_distances(
 
 
 class SoftIndex:
-    """Finds pairs of pictures with little detail whose brightness is nearly the same, as they are.
+    """Finds pairs of pictures with little detail whose brightness is nearly the same.
 
     Attributes:
-        points: of the pictures, the mean brightness as level: those that are alike are neighbours.
-        no_copies: bool [N], those that can only be alike to others.
+        points: a point for each picture, with its mean brightness as level. Alike pictures are
+        neighbours. no_copies: bool [N], whether a picture can only be alike others, and be no copy.
     """
 
     def __init__(self, fingerprints: np.ndarray, numbers: np.ndarray) -> None:
         self._fingerprints, self._numbers = fingerprints, numbers
         count = len(numbers)
         means, self.no_copies = np.empty(count, np.float32), np.empty(count, bool)
-        # Those without structure share the first row.
+        # Pictures without structure share the first row, which is 0.
         self._row = np.zeros(count, np.int64)
         structures = [np.zeros((1, SIDE**2 // _BLOCK**2 + 1), np.float32)]
         colours = [np.zeros((1, 2 * THUMB**2 // _COLOUR_BLOCK**2 + 1), np.float32)]
@@ -134,17 +140,28 @@ class SoftIndex:
             self._row[start + np.flatnonzero(copied)] = rows + np.arange(copied.sum())
             rows += int(copied.sum())
         self._structure, self._colour = np.concatenate(structures), np.concatenate(colours)
-        # The root mean square of what differs is the distance, and its limit the sum of two radii.
+        # The distance is the root mean square of the difference, and its limit the sum of two radii.
         radii = _limit(_RMS, fingerprints["detail"][numbers]) / 2 + _ROUNDING
-        places = coordinates(lambda some: in_blocks(self._brightness(numbers[some]), _BLOCK), count)
+        places = principal_coordinates(
+            lambda some: block_vectors(self._brightness(numbers[some]), _BLOCK), count
+        )
         self.points = Points(places, radii.astype(np.float32), means, _MEAN)
         self._squares = np.square(places).sum(axis=1)
 
     def alike(
         self, ones: np.ndarray, others: np.ndarray, side: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The pairs among some pictures [P] and others [Q] that may be alike, and if they are on one
-        side, may be copies: positions among both."""
+        """The pairs among some pictures and others that may be alike. Pairs on one side already are
+        given only if they may be copies.
+
+        Args:
+            ones: indices of pictures, int64 [P].
+            others: indices of pictures, int64 [Q].
+            side: the side of each picture, int64 [N].
+
+        Returns:
+            Positions in `ones` and in `others`, of each pair.
+        """
         places, radii = self.points.places, self.points.radii
         squares = self._squares[ones][:, None] + self._squares[others]
         squares -= 2 * (places[ones] @ places[others].T)
@@ -161,12 +178,12 @@ class SoftIndex:
         squares = np.square(light).sum(axis=1)[:, None] + np.square(other_light).sum(axis=1)
         squares -= 2 * (light @ other_light.T)
         near &= squares <= np.square(radii[ones][:, None] + radii[others])
-        inside, beside = true_of(near)
+        inside, beside = true_pairs(near)
         return row[inside], column[beside]
 
     def may_be_copies(self, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Whether there is enough structure, and of the same kind, of each of some pictures [P] and
-        others [Q], bool [P, Q]: if not, they can only be alike."""
+        """Whether each of some pictures [P] and each of others [Q] have enough and similar structure,
+        bool [P, Q]. If not, they can only be alike."""
         least = _AGREES - _ROUNDING
         ones, others = self._row[ones], self._row[others]
         may: np.ndarray = self._structure[ones] @ self._structure[others].T >= least
@@ -174,20 +191,20 @@ class SoftIndex:
         return may
 
     def _brightness(self, numbers: np.ndarray) -> np.ndarray:
-        """The brightness of pictures beside its mean, float32 [B, 32, 32, 1]: distances between these
-        are root mean squares of what differs, in levels."""
+        """The brightness of pictures minus its mean, divided by 32, float32 [B, 32, 32, 1]. The
+        Euclidean distance of two is the root mean square difference in levels."""
         light = self._fingerprints["light"][numbers].astype(np.float32)
         brightness: np.ndarray = (light - light.mean(axis=(1, 2), keepdims=True)) / SIDE
         return brightness[..., None]
 
 
 def _directions(structure: np.ndarray, block: int) -> np.ndarray:
-    """Vectors, float32 [B, K], whose products are no less than the correlations of structure
-    [B, H, W, C]: of length 1, or 0 where the structure is but noise.
+    """Unit vectors, float32 [B, K], whose dot products are at least the correlations of the structures
+    [B, H, W, C]; 0 where the structure is only noise.
 
-    They hold the means over blocks, and the length of what these leave out.
+    They hold the sums over blocks, and the length of the remainder.
     """
-    means, squares = in_blocks(structure, block)
+    means, squares = block_vectors(structure, block)
     rest = np.sqrt(np.maximum(squares - np.square(means).sum(axis=1, dtype=np.float64), 0))
     clear = _spread(structure) >= _FAINT
     lengths = np.where(clear, np.sqrt(squares), np.inf)
@@ -200,8 +217,8 @@ def _limit(limit: tuple[float, float], detail: np.ndarray) -> np.ndarray:
 
 
 def _agree(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Whether pictures [B, H, W, C] have the same structure as one [1, H, W, C], bool [B]: as a
-    whole, and beyond a smooth gradient."""
+    """Whether pictures [B, H, W, C] have the same structure as one [1, H, W, C], bool [B], both with and
+    without their smooth gradients."""
     fine, own_fine = _structure(others), _structure(one)
     clear = (_spread(own_fine) >= _FAINT) & (_spread(fine) >= _FAINT)
     whole = others - others.mean(axis=(1, 2), keepdims=True)

@@ -1,11 +1,11 @@
 """Export collections for other tools: one file a format, so that a new one touches no other.
 
 A format is a module with:
-- `SAYS: str`, its name for messages;
-- `SPLIT: str`, the default split, a name in `SPLITS`;
-- `ONE_FIELD: bool`, whether it holds a single label field;
-- `ALL_KNOWN: bool`, whether every picture must have a class if any has;
-- `TELLS_SPLIT: bool`, whether it records which pictures are held out;
+- `TITLE: str`, its name for messages;
+- `DEFAULT_SPLIT: str`, the default split, a name in `SPLITS`;
+- `SINGLE_FIELD: bool`, whether it holds a single label field;
+- `NEEDS_CLASS: bool`, whether every picture must have a class if any has;
+- `RECORDS_SPLIT: bool`, whether it records which pictures are held out;
 - `write(job: Job, out: Path) -> None`, which writes all or nothing.
 """
 
@@ -91,7 +91,7 @@ class Unpacked:
     """The result of unpacking."""
 
     pictures: int
-    says: str
+    format: str
     notes: list[str]
 
 
@@ -138,33 +138,33 @@ def unpack(
     Raises:
         ImpastoError: `out` exists, an option is unknown, or the format cannot hold the choice.
     """
-    form = _format(name)
+    module = _format(name)
     if out.exists() or out.is_symlink():
         raise ImpastoError(f"{out} exists already; choose another name or remove it first")
-    wanted = form.SPLIT if split is None else split
+    wanted = module.DEFAULT_SPLIT if split is None else split
     if wanted not in SPLITS:
         raise ImpastoError(f"unknown split '{split}'; there is {choices(list(SPLITS))}")
     names = [field.name for field in collection.fields] if labels is None else list(labels)
     fields = tuple(collection.field(field) for field in names)
-    if form.ONE_FIELD and len(fields) > 1:
+    if module.SINGLE_FIELD and len(fields) > 1:
         raise ImpastoError(
-            f"{form.SAYS} has one class a picture: add "
+            f"{module.TITLE} has one class a picture: add "
             f"{' or '.join(f'--labels {field}' for field in names)}"
         )
-    parts, notes = _chosen(collection, form, wanted, fields)
+    parts, notes = _chosen(collection, module, wanted, fields)
     job = Job(collection, fields, parts, progress)
-    form.write(job, out)
-    return Unpacked(job.total, form.SAYS, notes)
+    module.write(job, out)
+    return Unpacked(job.total, module.TITLE, notes)
 
 
 def _chosen(
-    collection: Collection, form: ModuleType, wanted: str, fields: tuple[int, ...]
+    collection: Collection, module: ModuleType, wanted: str, fields: tuple[int, ...]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """The pictures to write, by part, and notes on the others.
 
     Args:
         collection: what is unpacked.
-        form: the format.
+        module: the format.
         wanted: a name in `SPLITS`.
         fields: the label fields that are written.
 
@@ -179,7 +179,7 @@ def _chosen(
         notes.append(
             f"left out: {counted(left_out, 'picture')} {other}; --split all takes them along"
         )
-    if form.ALL_KNOWN and fields:
+    if module.NEEDS_CLASS and fields:
         known = {
             part: rows[collection.labels[rows, fields[0]] >= 0] for part, rows in parts.items()
         }
@@ -194,7 +194,7 @@ def _chosen(
     parts = {part: rows for part, rows in parts.items() if len(rows)}
     if not parts:
         raise ImpastoError(f"there is nothing to write: {'; '.join(notes) or 'no pictures'}")
-    if len(parts) > 1 and not form.TELLS_SPLIT:
+    if len(parts) > 1 and not module.RECORDS_SPLIT:
         notes.append(
             "which pictures are held out is not written in it: they are the last "
             f"{len(parts['test']):,}"

@@ -14,11 +14,11 @@ from impasto.collection.unpacking import Job, picture_name
 from impasto.files import atomic_folder
 from impasto.sources.trees import is_litter
 
-SAYS = "a folder by class with metadata.csv"
-SPLIT = "all"
-ONE_FIELD = True
-ALL_KNOWN = False
-TELLS_SPLIT = True
+TITLE = "a folder by class with metadata.csv"
+DEFAULT_SPLIT = "all"
+SINGLE_FIELD = True
+NEEDS_CLASS = False
+RECORDS_SPLIT = True
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)

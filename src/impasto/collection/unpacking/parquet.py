@@ -15,11 +15,11 @@ from impasto.errors import ImpastoError
 from impasto.files import atomic_folder
 from impasto.sources.parquet_files import library
 
-SAYS = "Hugging Face parquet"
-SPLIT = "all"
-ONE_FIELD = False
-ALL_KNOWN = False
-TELLS_SPLIT = True
+TITLE = "Hugging Face parquet"
+DEFAULT_SPLIT = "all"
+SINGLE_FIELD = False
+NEEDS_CLASS = False
+RECORDS_SPLIT = True
 
 _PICTURE = "image"
 _NUMBERS = ("width", "height")

@@ -13,11 +13,11 @@ from impasto.collection.unpacking import Job
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
 
-SAYS = "StyleGAN's zip with dataset.json"
-SPLIT = "train"
-ONE_FIELD = True
-ALL_KNOWN = True
-TELLS_SPLIT = False
+TITLE = "StyleGAN's zip with dataset.json"
+DEFAULT_SPLIT = "train"
+SINGLE_FIELD = True
+NEEDS_CLASS = True
+RECORDS_SPLIT = False
 
 # The earliest time in zips; a fixed time makes the bytes reproducible.
 _WHEN = (1980, 1, 1, 0, 0, 0)

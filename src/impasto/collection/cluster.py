@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from impasto.collection.fitting import Progress, fit
+from impasto.collection.fitting import Progress, fit_picture
 from impasto.collection.job import PackJob
 from impasto.collection.options import PackOptions
 from impasto.collection.parts import FACTS, PartWriter
@@ -30,16 +30,16 @@ from impasto.formatting import counted, error_text
 from impasto.resolution import Resolution
 from impasto.sources.listing import Content
 
-_TIMES = 3
+_MOST_TRIES = 3
 """A shard is begun this often if its workers are lost."""
-_SHARDS, _FEWEST, _MOST = 64, 8, 512
+_USUAL_SHARDS, _FEWEST_PICTURES, _MOST_PICTURES = 64, 8, 512
 """By default there are this many shards, but none of fewer pictures than the second number, nor of more
 than the third."""
-_AT_ONCE = 1024
+_MOST_SUBMITTED = 1024
 """Tasks that the executor holds; bounds memory."""
-_SECONDS = 1.0
+_COUNT_EVERY = 1.0
 """How often the pictures done are counted."""
-_SETTLE = 60.0
+_VISIBLE_WITHIN = 60.0
 """What a machine has written may be this late to appear on another: NFS looks at folders anew after
 at most so many seconds."""
 
@@ -102,21 +102,21 @@ def fit_on(
     check_writable(job.work)
     token = f"shared-{uuid.uuid4().hex}"
     write_text(job.work / token, "")
-    count = _Count(job.work)
+    count = _PartCounter(job.work)
     try:
-        dealt = _Dealt(executor, job, source, token, _cut(missing, shards))
-        for _ in dealt.run():
+        tasks = _ShardTasks(executor, job, source, token, _cut_into_shards(missing, shards))
+        for _ in tasks.run():
             progress(min(total, known + count.new()), total)
-        _settle(job)
+        _wait_for_parts(job)
         progress(total, total)
     finally:
         (job.work / token).unlink(missing_ok=True)
     return known
 
 
-def _cut(missing: Sequence[int], shards: int | None) -> list[_Shard]:
+def _cut_into_shards(missing: Sequence[int], shards: int | None) -> list[_Shard]:
     """Cut the work into shards of pictures that follow one another in the source."""
-    size = min(_MOST, max(_FEWEST, -(-len(missing) // _SHARDS)))
+    size = min(_MOST_PICTURES, max(_FEWEST_PICTURES, -(-len(missing) // _USUAL_SHARDS)))
     if shards is not None:
         size = -(-len(missing) // shards)
     starts = range(0, len(missing), size)
@@ -126,7 +126,7 @@ def _cut(missing: Sequence[int], shards: int | None) -> list[_Shard]:
     ]
 
 
-def _settle(job: PackJob) -> None:
+def _wait_for_parts(job: PackJob) -> None:
     """Wait until this machine sees all that the others have written.
 
     Raises:
@@ -134,15 +134,15 @@ def _settle(job: PackJob) -> None:
     """
     began = time.monotonic()
     while missing := job.missing(range(len(job.keys))):
-        if time.monotonic() - began > _SETTLE:
+        if time.monotonic() - began > _VISIBLE_WITHIN:
             raise ImpastoError(
                 f"{counted(len(missing), 'picture')} that the executor's machines have fitted did not "
                 f"appear in {job.work}; run it again"
             )
-        time.sleep(_SECONDS)
+        time.sleep(_COUNT_EVERY)
 
 
-class _Dealt:
+class _ShardTasks:
     """Shards as tasks of an executor."""
 
     def __init__(
@@ -157,7 +157,7 @@ class _Dealt:
         self._waiting = deque(shards)
         self._running: dict[Future[int], _Shard] = {}
         # `named` is an absolute path, or an address without the credentials in it.
-        place = source if "://" in job.named else job.named
+        place = source if "://" in job.source_name else job.source_name
         options = replace(job.options, workers=1)
         self._task = _Task(
             place, job.destination, options, job.work, token, job.digest(), (), None, job.encodings
@@ -171,20 +171,20 @@ class _Dealt:
         """
         try:
             while self._waiting or self._running:
-                while self._waiting and len(self._running) < _AT_ONCE:
-                    self._begin(self._waiting.popleft())
-                ended, _ = wait(self._running, _SECONDS, FIRST_COMPLETED)
+                while self._waiting and len(self._running) < _MOST_SUBMITTED:
+                    self._submit(self._waiting.popleft())
+                ended, _ = wait(self._running, _COUNT_EVERY, FIRST_COMPLETED)
                 for future in sorted(ended, key=lambda each: self._running[each].number):
                     shard = self._running.pop(future)
                     if (error := _error_of(future)) is not None:
-                        self._again(shard, error)
+                        self._retry(shard, error)
                 yield
         finally:
             # Interrupted, or in error: what has begun goes on, and keeps what it does.
             for future in self._running:
                 future.cancel()
 
-    def _begin(self, shard: _Shard) -> None:
+    def _submit(self, shard: _Shard) -> None:
         """Submit a shard.
 
         Raises:
@@ -208,7 +208,7 @@ class _Dealt:
                 "same call with a new executor goes on from there"
             ) from error
 
-    def _again(self, shard: _Shard, error: BaseException) -> None:
+    def _retry(self, shard: _Shard, error: BaseException) -> None:
         """See to a shard that failed: begin it again with what is left.
 
         Raises:
@@ -220,14 +220,14 @@ class _Dealt:
         shard.numbers = self._job.missing(shard.numbers)
         if not shard.numbers:
             return
-        if shard.begun >= _TIMES:
+        if shard.begun >= _MOST_TRIES:
             first = self._job.listing.entries[shard.numbers[0]].relative
             left = len(shard.numbers)
             raise ImpastoError(
                 f"{which}, of which {counted(left, 'picture')} {'is' if left == 1 else 'are'} left "
-                f"from {first} on, failed {_TIMES} times, the last time with {_one_line(error)}; what "
-                "is fitted is kept. If a picture ends the process that decodes it, impasto pack on one "
-                "machine leaves it out"
+                f"from {first} on, failed {_MOST_TRIES} times, the last time with {_one_line(error)}; "
+                "what is fitted is kept. If a picture ends the process that decodes it, impasto pack on "
+                "one machine leaves it out"
             ) from error
         self._waiting.append(shard)
 
@@ -247,7 +247,7 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error_text(error)}"
 
 
-class _Count:
+class _PartCounter:
     """Counts the source pictures in new parts."""
 
     def __init__(self, work: Path) -> None:
@@ -280,7 +280,7 @@ def fit_task(task: _Task) -> int:
         )
     with PartWriter(task.work, task.encodings) as parts:
         for key, picture in _pictures(task, host):
-            parts.add(key, fit(task.options, task.encodings, picture))
+            parts.add(key, fit_picture(task.options, task.encodings, picture))
     return len(task.numbers)
 
 
