@@ -170,7 +170,7 @@ def test_a_lost_worker_costs_what_it_had_not_kept(
     assert same(whole, tmp_path / "packed") == set()
     assert [len(task.numbers) for task in executor.tasks] == [11, 11, 9, 8, 5, 8]
     # No two are equal, which dask would not do twice.
-    assert len({(task.numbers, task.begun) for task in executor.tasks}) == 6
+    assert len({(task.numbers, task.tries) for task in executor.tasks}) == 6
 
 
 def test_a_shard_that_fails_again_and_again_is_one_line(

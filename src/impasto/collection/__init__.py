@@ -1,7 +1,7 @@
 """Collections: pictures from any source, packed once, then read at full speed.
 
-`pack` makes one, `Collection.open` opens it, and `open_or_pack` is what `--data` of the commands
-means. Only NumPy and Pillow; never torch.
+`pack` makes a collection, `Collection.open` opens it, and `open_or_pack` opens what a command's `--data`
+names. This room needs only NumPy and Pillow, and never imports torch.
 """
 
 from impasto.collection.opening import open_or_pack

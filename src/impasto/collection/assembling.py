@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from impasto.collection.facts import FACTS, FINGERPRINTS, Facts, FactsWriter
 from impasto.collection.hashes import content_hash
-from impasto.collection.parts import FACTS, FINGERPRINTS, Facts, FactsWriter, Piece
+from impasto.collection.parts import Piece
 from impasto.collection.store import BUCKETS_VERSION, FORMAT, FORMAT_VERSION
 from impasto.collection.tables import write_table
 from impasto.collection.writer import ShardWriter, shard_prefix
@@ -29,39 +30,44 @@ TABLES = (
     FACTS,
     FINGERPRINTS,
 )
-"""The tables in a collection, which training does not read."""
-LABELS_APART = " | "
+"""The files of a collection that training does not read."""
+LABEL_SEPARATOR = " | "
 """Separates a picture's classes in `duplicates.csv`."""
 
 _COPIED_BYTES = 2**26
-"""Bytes copied at once."""
+"""Most bytes of pixels that are copied at once."""
 _LONGEST = 10_000
-"""Descriptions are cut to this length; Python's csv reads at most 131,072 letters."""
+"""Descriptions are cut to this many characters; Python's csv reads cells of at most 131,072."""
 
 
 @dataclass(frozen=True)
 class SourceRow:
-    """A fitted source picture, and the place of its packed pictures."""
+    """A fitted source picture, and where its packed pictures are."""
 
     relative: str
+    """Its path in the source."""
     labels: tuple[str, ...]
+    """A class name for each label field; empty where unknown."""
     about: dict[str, str]
+    """Its descriptions by column, see `Entry.about`."""
     piece: Piece
+    """The part or the collection that has its packed pictures."""
     position: int
+    """Its index among the source pictures of the piece."""
 
     @property
     def count(self) -> int:
-        """The number of packed pictures from it."""
+        """The number of pictures packed from it."""
         return int(self.piece.facts.counts[self.position])
 
     @property
     def bucket(self) -> Resolution | None:
-        """The size of its pictures, if they are there at one of several only; else None."""
+        """The bucket of its pictures; None if the collection has no buckets."""
         return self.piece.bucket(self.position)
 
     @property
     def first(self) -> int:
-        """The index of the first of them in its piece, among those of its bucket."""
+        """The index of its first picture in the piece, among those of its bucket."""
         return int(self.piece.firsts[self.position])
 
     @property
@@ -72,19 +78,19 @@ class SourceRow:
 
     @property
     def sha256(self) -> str:
-        """Its file's digest, 64 hexadecimal digits."""
+        """The SHA-256 of its file, 64 hexadecimal digits."""
         return self.piece.facts.sha256[self.position].tobytes().hex()
 
 
 @dataclass(frozen=True)
 class Copied:
-    """A picture's place in a group of copies."""
+    """A picture's part in a group of duplicates; see `Duplicates`."""
 
     group: int
     kind: str
     """`exact`, `near` or `features`."""
     distance: float
-    """Distance from the kept picture."""
+    """Distance from the kept picture, from 0 to 1."""
 
 
 @dataclass
@@ -95,29 +101,30 @@ class CollectionPlan:
     fields: list[tuple[str, tuple[str, ...]]]
     """The label fields with their classes, sorted."""
     rows: list[SourceRow]
-    """By bucket, if each is in one; see `in_buckets`."""
+    """The packed source pictures, sorted by bucket if there are buckets; see `in_buckets`."""
     heldout: list[bool]
     """Whether each row is held out."""
     duplicates: list[SourceRow]
-    """Excluded pictures: duplicates of some of the rows."""
+    """The excluded pictures, which are duplicates of some of the rows."""
     copies: dict[str, Copied]
-    """By name of each picture with copies, kept or excluded."""
+    """By path, for each picture with duplicates, kept or excluded."""
     encodings: dict[Resolution, str]
-    """The encoding of each resolution, resolutions rising, or of each bucket."""
+    """By resolution, rising, or by bucket: the encoding."""
     fit: dict[str, Any]
     """The fitting options, for the description."""
     made: dict[str, Any]
     """Versions, time and source, for the description."""
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    """Path and reason of each file that is not packed."""
     forgotten: list[dict[str, str]] = field(default_factory=list)
     """The rows of `forgotten.csv`."""
     unusable: list[tuple[bytes, str]] = field(default_factory=list)
-    """Keys and reasons of source pictures that gave no picture."""
+    """Key and reason of each source picture that cannot be used."""
     alike: dict[str, int] = field(default_factory=dict)
-    """By name of each picture alike others: the number of its set."""
+    """By path of each picture that is alike others: the number of its set."""
 
     def alike_sets(self) -> list[list[int]]:
-        """The rows of each set of two or more."""
+        """The row indices of each set of at least two rows."""
         sets: dict[int, list[int]] = {}
         for index, row in enumerate(self.rows):
             if row.relative in self.alike:
@@ -126,7 +133,7 @@ class CollectionPlan:
 
 
 def _runs(rows: Sequence[SourceRow], most: int) -> Iterator[tuple[Piece, int, int]]:
-    """The rows' pictures as (piece, first, count), with adjacent ones merged up to about `most`."""
+    """The rows' pictures as (piece, first, count). Adjacent pictures are merged up to `most`."""
     piece, first, count = None, 0, 0
     for row in rows:
         if row.piece is piece and row.first == first + count and count + row.count <= most:
@@ -142,8 +149,17 @@ def _runs(rows: Sequence[SourceRow], most: int) -> Iterator[tuple[Piece, int, in
 def _write_pixels(
     folder: Path, rows: Sequence[SourceRow], encodings: dict[Resolution, str], kind: str
 ) -> list[dict[str, Any]]:
-    """Write the pictures of some rows at every resolution, or each in its bucket; gives their
-    description for `collection.json`."""
+    """Write the pictures of some rows at every resolution, or each in its bucket.
+
+    Args:
+        folder: the collection's folder.
+        rows: the source pictures.
+        encodings: by resolution or bucket.
+        kind: first part of the files' names, `images` or `aside`.
+
+    Returns:
+        Their description for `collection.json`.
+    """
     described, written = [], 0
     for resolution, encoding in encodings.items():
         mine = [row for row in rows if row.bucket in (None, resolution)]
@@ -162,7 +178,8 @@ def _write_pixels(
 
 
 def in_buckets(rows: Sequence[SourceRow], sizes: Iterable[Resolution]) -> list[int]:
-    """The order in which rows are written: bucket by bucket, if each is in one."""
+    """The indices of the rows in the order in which they are written: by bucket, if there are
+    buckets."""
     order: dict[Resolution | None, int] = {size: place for place, size in enumerate(sizes)}
     return sorted(range(len(rows)), key=lambda number: order.get(rows[number].bucket, 0))
 
@@ -180,15 +197,14 @@ def write_collection(folder: Path, plan: CollectionPlan) -> None:
     split = np.asarray(plan.heldout, dtype=np.uint8)[source_of]
     for name, array in (("labels", labels), ("split", split), ("source", source_of)):
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    facts = _facts(plan)
-    facts.write(folder)
-    _write_tables(folder, plan, facts)
+    _facts(plan).write(folder)
+    _write_tables(folder, plan)
     arrays = {
         file: sha256_of_file(folder / file) for file in ("labels.npy", "split.npy", "source.npy")
     }
-    largest = _usual_size(plan)
+    largest = _default_size(plan)
     bucketed = are_buckets(list(plan.encodings))
-    # That of a collection in buckets covers all, the usual one first.
+    # The content hash of a collection in buckets covers all of them, the default one first.
     hashed = sorted(pixels, key=lambda each: bool(each["resolution"] != recorded(largest)))
     hashed = hashed if bucketed else hashed[:1]
     description: dict[str, Any] = {
@@ -228,7 +244,7 @@ def write_collection(folder: Path, plan: CollectionPlan) -> None:
     write_json(folder / "collection.json", description)
 
 
-def _usual_size(plan: CollectionPlan) -> Resolution:
+def _default_size(plan: CollectionPlan) -> Resolution:
     """The size that a collection is opened at by default: the largest, or the bucket with the most
     training pictures."""
     if not are_buckets(list(plan.encodings)):
@@ -241,12 +257,12 @@ def _usual_size(plan: CollectionPlan) -> Resolution:
 def _described_fields(
     plan: CollectionPlan, train_labels: np.ndarray, source_labels: np.ndarray
 ) -> list[dict[str, Any]]:
-    """The label fields with their classes and how many pictures each has.
+    """The label fields with their classes, and the number of pictures of each class.
 
     Args:
-        plan: of the collection.
-        train_labels: of the pictures for training, [N, F].
-        source_labels: of all source pictures, [S, F].
+        plan: the collection's plan.
+        train_labels: labels of the training pictures, [T, F].
+        source_labels: labels of all source pictures, [S, F].
     """
     return [
         {
@@ -275,13 +291,14 @@ def _labels(plan: CollectionPlan) -> np.ndarray:
 
 
 def _count(labels: np.ndarray, classes: int) -> list[int]:
-    """How often each class is among labels [N], where -1 is unknown."""
+    """The number of labels [N] of each class; -1 is unknown."""
     counts: list[int] = np.bincount(labels[labels >= 0], minlength=classes).tolist()
     return counts
 
 
 def _facts(plan: CollectionPlan) -> Facts:
-    """The facts for repacking: of the rows, then their duplicates, then unusable pictures."""
+    """The facts that the next packing reads: of the rows, their duplicates and the unusable pictures, in
+    this order."""
     writer = FactsWriter()
     for row in (*plan.rows, *plan.duplicates):
         facts, position = row.piece.facts, row.position
@@ -300,9 +317,10 @@ def _facts(plan: CollectionPlan) -> Facts:
     return writer.facts()
 
 
-def _write_tables(folder: Path, plan: CollectionPlan, facts: Facts) -> None:
+def _write_tables(folder: Path, plan: CollectionPlan) -> None:
+    """Write the tables for people."""
     names = [name for name, _ in plan.fields]
-    # A label that is also a description (artist) is one column.
+    # A label field that is also a description, such as artist, has one column.
     extra = [name for name in names if name not in ABOUT]
 
     def source(index: int) -> list[str | int]:
@@ -339,7 +357,7 @@ def _write_tables(folder: Path, plan: CollectionPlan, facts: Facts) -> None:
 
 
 def _write_duplicates(path: Path, plan: CollectionPlan) -> None:
-    """A row for each picture with copies, group by group, the kept one first."""
+    """Write a row for each picture with duplicates, sorted by group, the kept picture first."""
     lines: list[list[object]] = []
     for rows, kept in ((plan.rows, 1), (plan.duplicates, 0)):
         number = 0
@@ -348,7 +366,7 @@ def _write_duplicates(path: Path, plan: CollectionPlan) -> None:
             if copied is not None:
                 kind, distance = copied.kind, f"{copied.distance:g}"
                 size = row.size
-                labels = LABELS_APART.join(filter(None, row.labels))
+                labels = LABEL_SEPARATOR.join(filter(None, row.labels))
                 place = [copied.group, row.relative, kept, kind, distance, number]
                 lines.append([*place, *size, row.sha256, labels])
             number += row.count
@@ -358,7 +376,7 @@ def _write_duplicates(path: Path, plan: CollectionPlan) -> None:
 
 
 def _write_alike(path: Path, plan: CollectionPlan) -> None:
-    """A row for each picture alike others, set by set."""
+    """Write a row for each picture that is alike others, sorted by set."""
     firsts = np.cumsum([0, *(row.count for row in plan.rows)])
     lines = [
         [number, plan.rows[index].relative, firsts[index], *plan.rows[index].size]

@@ -1,6 +1,6 @@
-"""Buckets: a few sizes of different proportions for a collection whose pictures are not alike.
+"""Buckets: a few sizes of different proportions for a collection whose pictures differ in proportions.
 
-All have about as many pixels as a square of the wanted side, and each picture gets the one whose
+All buckets have about as many pixels as a square of the wanted side. Each picture gets the bucket whose
 proportions are nearest to its own.
 """
 
@@ -18,24 +18,27 @@ from impasto.sources.listing import Listing
 
 MOST_BUCKETS = 5
 UNIT = 16
-"""Sides are multiples of this number of pixels."""
+"""The sides of buckets are multiples of this number of pixels."""
 _LEAST_SHARE = 0.04
 """A bucket has at least this share of the pictures."""
 _LEAST_GAIN = 0.005
-"""One more bucket saves at least this share of the average picture from being cropped."""
+"""Another bucket is added only if it lowers the mean share of a picture that is cropped by this much."""
 _AREA = 1 / 8
-"""So far, as a share, may the number of pixels be from the square's."""
+"""The number of pixels differs from the square's by at most this share."""
 _STEEPEST = 4
-"""One side is at most so many times the other."""
+"""The longer side is at most this many times the shorter one."""
 _MEASURED = 4096
-"""Of more pictures as many are measured, chosen at random."""
+"""Most pictures that are measured; of more, a random sample of this many."""
 
 
 def candidate_sizes(side: int) -> list[Resolution]:
-    """The sizes that a bucket may have, for about as many pixels as a square of `side`, widest last.
+    """The sizes that a bucket may have, of about as many pixels as a square of `side`, the widest last.
+
+    Args:
+        side: of the square, in pixels.
 
     Raises:
-        ImpastoError: the square itself is none.
+        ImpastoError: `side` is not a multiple of `UNIT`, or less than 2 `UNIT`.
     """
     if side % UNIT or side < 2 * UNIT:
         raise ImpastoError(
@@ -50,23 +53,27 @@ def candidate_sizes(side: int) -> list[Resolution]:
         if abs(width * height / side**2 - 1) <= _AREA
         and max(width, height) <= _STEEPEST * min(width, height)
     ]
-    # Of sizes of the same proportions, such as 48x48 and 64x64, the one of nearest area.
+    # Of several sizes of the same proportions, such as 48x48 and 64x64, the one of nearest area.
     sizes.sort(key=lambda size: abs(area(size) - side**2))
     unique = {_proportion(size): size for size in reversed(sizes)}
     return [unique[each] for each in sorted(unique)]
 
 
 def _proportion(size: Resolution) -> float:
+    """Width divided by height."""
     width, height = width_and_height(size)
     return width / height
 
 
 def cropped_shares(pictures: np.ndarray, sizes: Sequence[Resolution]) -> np.ndarray:
-    """The share of each picture, [N] of them, that each of [K] sizes crops off: [N, K].
+    """The share of each picture that is cropped to fit each bucket.
 
     Args:
-        pictures: width and height of each, [N, 2].
-        sizes: of the buckets.
+        pictures: width and height of each picture, [N, 2].
+        sizes: of the K buckets.
+
+    Returns:
+        float64 [N, K], from 0 to below 1.
     """
     theirs = pictures[:, :1] / pictures[:, 1:]
     ratio = theirs / np.array([_proportion(size) for size in sizes])
@@ -75,14 +82,18 @@ def cropped_shares(pictures: np.ndarray, sizes: Sequence[Resolution]) -> np.ndar
 
 
 def choose_buckets(pictures: np.ndarray, side: int) -> tuple[Resolution, ...]:
-    """The buckets that crop the least of these pictures, at most `MOST_BUCKETS`, widest last.
+    """Choose the buckets that crop the least of some pictures, at most `MOST_BUCKETS`, the widest last.
 
-    One after another is added that saves most, while it saves enough; after each, all are exchanged for
-    better ones as long as there are such.
+    A greedy search adds the bucket that lowers the mean cropped share most, as long as the gain is at
+    least `_LEAST_GAIN`. After each addition, single buckets are exchanged for better ones until none is
+    better.
 
     Args:
-        pictures: width and height of each, [N, 2].
-        side: of a square with as many pixels.
+        pictures: width and height of each picture, [N, 2].
+        side: of a square with about as many pixels.
+
+    Raises:
+        ImpastoError: see `candidate_sizes`.
     """
     sizes = candidate_sizes(side)
     shares = cropped_shares(pictures, sizes)
@@ -109,7 +120,13 @@ def choose_buckets(pictures: np.ndarray, side: int) -> tuple[Resolution, ...]:
 
 
 def _improved(found: list[int], of: int, cost: Callable[[Sequence[int]], float]) -> list[int]:
-    """The choice after exchanging one for another as long as this lowers the cost."""
+    """Exchange single candidates for others as long as this lowers the cost.
+
+    Args:
+        found: the chosen candidates, as numbers from 0.
+        of: the number of candidates.
+        cost: of a choice.
+    """
     while True:
         others = [
             [*found[:place], one, *found[place + 1 :]]
@@ -124,10 +141,12 @@ def _improved(found: list[int], of: int, cost: Callable[[Sequence[int]], float])
 
 
 def buckets_of(job: PackJob) -> tuple[Resolution, ...]:
-    """The buckets for the pictures of a job, by their sizes as the files say.
+    """The buckets for the pictures of a job, by the sizes in their files' headers.
+
+    If no picture can be measured, it is a single square; fitting the pictures then reports the reasons.
 
     Raises:
-        ImpastoError: no picture can be measured, or the side is no multiple of `UNIT`.
+        ImpastoError: see `candidate_sizes`.
     """
     count = len(job.listing.entries)
     numbers = np.arange(count)
@@ -138,13 +157,22 @@ def buckets_of(job: PackJob) -> tuple[Resolution, ...]:
     side = job.options.resolution
     assert isinstance(side, int)
     if not len(measured):
-        candidate_sizes(side)
-        return (side,)  # Fitting says what is wrong with each.
+        candidate_sizes(side)  # It checks the side.
+        return (side,)
     return choose_buckets(measured, side)
 
 
 def measure_pictures(listing: Listing, numbers: Sequence[int], options: PackOptions) -> np.ndarray:
-    """Width and height, [N, 2], of those of these entries that can be measured."""
+    """Measure pictures by their files' headers; pictures that cannot be measured are left out.
+
+    Args:
+        listing: of the source.
+        numbers: of its entries, rising.
+        options: limits of pixels and of time.
+
+    Returns:
+        Width and height in pixels, float64 [N, 2].
+    """
     return np.array(list(_measured_sizes(listing, numbers, options)), np.float64).reshape(-1, 2)
 
 
@@ -163,7 +191,8 @@ def _measured_sizes(
 
 
 def bucket_lines(sizes: Sequence[Resolution], pictures: Sequence[tuple[int, int]]) -> list[str]:
-    """A line for each bucket: how many pictures it has, and how much of them is cropped.
+    """A line for each bucket, with the number of its pictures and the mean share that is cropped, and
+    one line for all of them.
 
     Args:
         sizes: of the buckets.

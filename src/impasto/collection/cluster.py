@@ -1,8 +1,8 @@
 """Fit pictures on a cluster: shards of the work as tasks of a `concurrent.futures` executor.
 
 The executor may be dask's, Ray's, MPI's or a pool of processes. Its machines read the source from a
-disk that all share, and write parts to one. A task fits the pictures of its shard in its own process;
-what it has fitted is kept in parts. So a shard whose worker is lost is begun again with what is left.
+shared disk, and write parts to a shared disk. A task fits the pictures of its shard in its own process,
+and keeps them in parts. If a worker is lost, its shard is submitted again with the remaining pictures.
 """
 
 import contextlib
@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from impasto.collection.facts import FACTS
 from impasto.collection.fitting import Progress, fit_picture
 from impasto.collection.job import PackJob
 from impasto.collection.options import PackOptions
-from impasto.collection.parts import FACTS, PartWriter
+from impasto.collection.parts import PartWriter
 from impasto.collection.preparing import prepare
 from impasto.errors import ImpastoError
 from impasto.files import check_writable, write_text
@@ -31,47 +32,52 @@ from impasto.resolution import Resolution
 from impasto.sources.listing import Content
 
 _MOST_TRIES = 3
-"""A shard is begun this often if its workers are lost."""
+"""A shard is submitted at most this many times."""
 _USUAL_SHARDS, _FEWEST_PICTURES, _MOST_PICTURES = 64, 8, 512
-"""By default there are this many shards, but none of fewer pictures than the second number, nor of more
+"""By default there are this many shards, but none has fewer pictures than the second number, or more
 than the third."""
 _MOST_SUBMITTED = 1024
-"""Tasks that the executor holds; bounds memory."""
+"""Most tasks that are submitted and not done; bounds memory."""
 _COUNT_EVERY = 1.0
-"""How often the pictures done are counted."""
+"""Seconds between counts of the fitted pictures."""
 _VISIBLE_WITHIN = 60.0
-"""What a machine has written may be this late to appear on another: NFS looks at folders anew after
-at most so many seconds."""
+"""Most seconds until a file that one machine has written is visible on another: NFS caches folders for
+at most so long."""
 
 
 @dataclass(frozen=True)
 class _Task:
-    """A shard as a machine of the executor gets it."""
+    """A shard as it is sent to a machine of the executor."""
 
     source: Path | str
     destination: Path
     options: PackOptions
     work: Path
     token: str
-    """The name of a file in `work`, which shows that the disk is shared."""
+    """The name of a file in `work`. A machine that sees it shares the disk."""
     digest: str
-    """That of the job."""
+    """The digest of the job."""
     numbers: tuple[int, ...]
-    """Of the listing's entries."""
+    """Numbers of the listing's entries to fit."""
     files: tuple[tuple[bytes, Path], ...] | None
-    """Keys and files of these; None: the source has to be listed again, since they are in archives."""
+    """The keys and files of these entries. None: they are in archives, so the machine lists the source
+    itself."""
     encodings: dict[Resolution, str]
-    begun: int = 0
-    """How often the shard was begun before: dask takes equal tasks for one, which has failed already."""
+    tries: int = 0
+    """How often the shard was submitted before. It makes tasks differ, because dask does not run an
+    equal task again after a failure."""
 
 
 @dataclass
 class _Shard:
-    """A part of the work, as this process sees it."""
+    """A part of the work, as this process keeps it."""
 
     number: int
+    """From 1."""
     numbers: list[int]
-    begun: int = 0
+    """Numbers of the listing's entries that remain to be fitted."""
+    tries: int = 0
+    """How often it was submitted."""
 
 
 def fit_on(
@@ -81,17 +87,20 @@ def fit_on(
     shards: int | None,
     progress: Progress,
 ) -> int:
-    """Fit what was not fitted before on an executor's machines; returns how many were fitted already.
+    """Fit the pictures that were not fitted before on an executor's machines.
 
     Args:
         executor: what runs the tasks.
-        job: what is packed.
-        source: the source of the job, as it was given.
-        shards: the number of tasks; None: a suitable one.
-        progress: called now and then with the pictures done and of all.
+        job: the packing job.
+        source: the source of the job, as the caller gave it.
+        shards: the number of tasks; None: a number that suits the number of pictures.
+        progress: called now and then with the number of pictures done and of all.
+
+    Returns:
+        The number of pictures that were fitted before.
 
     Raises:
-        ImpastoError: a shard failed again and again, or a machine does not see the disk.
+        ImpastoError: a shard failed too often, or a machine does not see the shared disk.
     """
     missing = job.missing(range(len(job.keys)))
     total = len(job.keys)
@@ -115,7 +124,7 @@ def fit_on(
 
 
 def _cut_into_shards(missing: Sequence[int], shards: int | None) -> list[_Shard]:
-    """Cut the work into shards of pictures that follow one another in the source."""
+    """Divide entries, by their numbers, into shards of consecutive ones."""
     size = min(_MOST_PICTURES, max(_FEWEST_PICTURES, -(-len(missing) // _USUAL_SHARDS)))
     if shards is not None:
         size = -(-len(missing) // shards)
@@ -127,10 +136,10 @@ def _cut_into_shards(missing: Sequence[int], shards: int | None) -> list[_Shard]
 
 
 def _wait_for_parts(job: PackJob) -> None:
-    """Wait until this machine sees all that the others have written.
+    """Wait until this machine sees everything that the others have written.
 
     Raises:
-        ImpastoError: it does not.
+        ImpastoError: something is not visible after `_VISIBLE_WITHIN` seconds.
     """
     began = time.monotonic()
     while missing := job.missing(range(len(job.keys))):
@@ -143,7 +152,7 @@ def _wait_for_parts(job: PackJob) -> None:
 
 
 class _ShardTasks:
-    """Shards as tasks of an executor."""
+    """Runs shards as tasks of an executor."""
 
     def __init__(
         self,
@@ -164,10 +173,10 @@ class _ShardTasks:
         )
 
     def run(self) -> Iterator[None]:
-        """Let all be done; yields now and then.
+        """Run all shards; yields now and then, so that the caller can report progress.
 
         Raises:
-            ImpastoError: a shard failed again and again, or the executor is broken.
+            ImpastoError: a shard failed too often, or the executor is broken.
         """
         try:
             while self._waiting or self._running:
@@ -180,7 +189,7 @@ class _ShardTasks:
                         self._retry(shard, error)
                 yield
         finally:
-            # Interrupted, or in error: what has begun goes on, and keeps what it does.
+            # After an interruption or an error, running tasks end by themselves and keep their pictures.
             for future in self._running:
                 future.cancel()
 
@@ -188,17 +197,17 @@ class _ShardTasks:
         """Submit a shard.
 
         Raises:
-            ImpastoError: the executor does not take it.
+            ImpastoError: the executor accepts no tasks.
         """
         files = None
         if self._job.listing.contents is None:
             keys, entries = self._job.keys, self._job.listing.entries
             paths = ((number, entries[number].path) for number in shard.numbers)
-            # Absolute, since a machine of the executor works in another folder.
+            # Absolute, because the executor's processes have other working directories.
             files = tuple((keys[number], path.absolute()) for number, path in paths if path)
         numbers = tuple(shard.numbers)
-        task = replace(self._task, numbers=numbers, files=files, begun=shard.begun)
-        shard.begun += 1
+        task = replace(self._task, numbers=numbers, files=files, tries=shard.tries)
+        shard.tries += 1
         try:
             self._running[self._executor.submit(fit_task, task)] = shard
         except Exception as error:
@@ -209,10 +218,14 @@ class _ShardTasks:
             ) from error
 
     def _retry(self, shard: _Shard, error: BaseException) -> None:
-        """See to a shard that failed: begin it again with what is left.
+        """Queue a failed shard again with its remaining pictures.
+
+        Args:
+            shard: the failed one.
+            error: why it failed.
 
         Raises:
-            ImpastoError: it failed too often, or for a reason that stays.
+            ImpastoError: it failed too often, or for a reason that a retry does not change.
         """
         which = f"shard {shard.number} of {self._of}"
         if isinstance(error, ImpastoError):
@@ -220,7 +233,7 @@ class _ShardTasks:
         shard.numbers = self._job.missing(shard.numbers)
         if not shard.numbers:
             return
-        if shard.begun >= _MOST_TRIES:
+        if shard.tries >= _MOST_TRIES:
             first = self._job.listing.entries[shard.numbers[0]].relative
             left = len(shard.numbers)
             raise ImpastoError(
@@ -239,7 +252,7 @@ def _error_of(future: "Future[int]") -> BaseException | None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        # One that was cancelled, as dask does when its scheduler is lost.
+        # The task was cancelled, as by dask when its scheduler is lost.
         return error
 
 
@@ -255,7 +268,7 @@ class _PartCounter:
         self._pictures = 0
 
     def new(self) -> int:
-        """How many there are by now."""
+        """The number of source pictures in all parts that were added since this object was made."""
         for part in self._work.glob("part-*"):
             if part.name in self._seen:
                 continue
@@ -268,6 +281,9 @@ class _PartCounter:
 
 def fit_task(task: _Task) -> int:
     """Fit a shard's pictures into parts; runs in the executor's processes.
+
+    Returns:
+        The number of pictures.
 
     Raises:
         ImpastoError: this machine does not see the source or the destination as the first one does.
@@ -285,7 +301,11 @@ def fit_task(task: _Task) -> int:
 
 
 def _pictures(task: _Task, host: str) -> Iterator[tuple[bytes, Path | Content]]:
-    """Keys and contents of a shard's pictures.
+    """The key and the content of each picture of a shard.
+
+    Args:
+        task: the shard.
+        host: this machine's name, for messages.
 
     Raises:
         ImpastoError: this machine sees another source, or none.
@@ -310,7 +330,8 @@ def _pictures(task: _Task, host: str) -> Iterator[tuple[bytes, Path | Content]]:
 
 @functools.lru_cache(maxsize=1)
 def _job(source: Path | str, destination: Path, options: PackOptions, token: str) -> PackJob:
-    """The job as this machine sees it, listed once for all shards that it gets of a call."""
+    """The job as this machine sees it. It is cached, so that a process lists the source once for all
+    shards of a call; `token` differs in each call."""
 
     def unused(pixels: Any) -> Any:
         raise AssertionError("features are computed where the collection is written")

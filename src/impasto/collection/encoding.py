@@ -1,7 +1,7 @@
 """How packed pictures are stored: raw pixels, or each picture compressed.
 
-Small pictures stay raw, which reads as fast as memory is copied. From 256 px on they are lossless
-WebP, which takes at most half of the disk.
+Small pictures are stored raw, because raw pixels are read as fast as memory is copied. From 256 pixels
+on they are stored as lossless WebP, which takes at most half of the disk space.
 """
 
 import io
@@ -20,26 +20,27 @@ AUTO = "auto"
 Stored = np.ndarray | list[bytes]
 """Pictures as stored in shards: uint8 [K, H, W, 3] in raw ones, else a list of bytes."""
 COMPRESSED_FROM = 256
-"""The least side of a square in pixels that `auto` compresses; of a rectangle, the side of a square
-of as many pixels."""
+"""`auto` compresses pictures of at least as many pixels as a square of this side."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """A way to compress a picture, by Pillow."""
+    """A way to compress a picture with Pillow."""
 
     format: str
-    """Pillow's name of it."""
+    """Pillow's name of the format."""
     description: str
+    """For the summary of a collection."""
     settings: dict[str, Any]
+    """Options of Pillow's `save`."""
 
 
 ENCODINGS = {
     "webp": Encoding(
         "WEBP",
         "WebP without loss",
-        # Method 0 is four times faster, but drawings take 1.5 times the disk and nearly twice the
-        # time to read. Higher methods gain little.
+        # Method 0 encodes four times as fast, but drawings then take 1.5 times the disk space and
+        # nearly twice the time to read. Higher methods gain little.
         {"lossless": True, "method": 1, "quality": 0},
     ),
     "jpeg": Encoding(
@@ -48,11 +49,15 @@ ENCODINGS = {
         {"quality": 95, "subsampling": 0},
     ),
 }
-"""The compressing encodings, so without `raw`."""
+"""The encodings that compress; `raw` is not among them."""
 
 
 def choose_encoding(wanted: str, resolution: Resolution) -> str:
-    """The encoding for a resolution; `wanted` may be `auto`.
+    """The encoding for pictures of a resolution.
+
+    Args:
+        wanted: `auto`, `raw` or a name in `ENCODINGS`.
+        resolution: of the pictures.
 
     Raises:
         ImpastoError: there is no such encoding.
@@ -67,9 +72,13 @@ def choose_encoding(wanted: str, resolution: Resolution) -> str:
 
 
 def encode(pixels: np.ndarray, encoding: str) -> list[bytes]:
-    """Compress each of some pictures, uint8 [K, H, W, 3]; deterministic.
+    """Compress pictures, each by itself; deterministic.
 
-    It is slow (milliseconds a picture), so packing does it in the worker processes.
+    A picture takes milliseconds, so packing calls this in the worker processes.
+
+    Args:
+        pixels: uint8 [K, H, W, 3].
+        encoding: a name in `ENCODINGS`.
     """
     how = ENCODINGS[encoding]
 
@@ -82,7 +91,15 @@ def encode(pixels: np.ndarray, encoding: str) -> list[bytes]:
 
 
 def decode(content: bytes, encoding: str, resolution: Resolution) -> np.ndarray:
-    """One picture's pixels, uint8 [H, W, 3].
+    """Decompress one picture.
+
+    Args:
+        content: one of the results of `encode`.
+        encoding: a name in `ENCODINGS`.
+        resolution: of the picture.
+
+    Returns:
+        uint8 [H, W, 3].
 
     Raises:
         ValueError: the content is damaged, or of another size or mode.

@@ -1,4 +1,4 @@
-"""Fit the pictures that no earlier packing has fitted, into parts that are kept."""
+"""Fit the pictures that no earlier packing has fitted, and store them in parts."""
 
 import contextlib
 import functools
@@ -26,19 +26,28 @@ Shard = tuple[int, int]
 """This machine's number, from 1, and the number of machines."""
 
 _ALONE = 32
-"""Up to this many source pictures are fitted in this process, since starting workers would take
-longer, ..."""
+"""Up to this many source pictures are fitted in this process, because starting workers takes longer."""
 _BEGUN_ALONE = "begun-alone"
-"""... unless a file of this name is left over: then an earlier process died or hung on one of the
-pictures."""
+"""A file of this name exists while pictures are fitted in this process. If one is left over, an earlier
+process died or hung on a picture, and workers are used."""
 _WAITING_BYTES = 2**30
 """Most bytes of finished pictures that wait in memory for an earlier one."""
 TRY_AGAIN = (GAVE_UP, "unreadable for now", NOT_INSTALLED)
-"""The kinds of reasons that may pass, so the picture is tried again."""
+"""The kinds of reasons that may not hold another time, so that the next packing tries the picture
+again."""
 
 
 def fit_missing(job: PackJob, shard: Shard | None, progress: Progress) -> int:
-    """Fit what was not fitted before and store it in parts; returns how many were fitted already."""
+    """Fit the pictures that were not fitted before, and store them in parts.
+
+    Args:
+        job: the packing job.
+        shard: the share of the pictures to fit; None: all.
+        progress: called with the number of this shard's pictures done and of all.
+
+    Returns:
+        The number of the shard's pictures that were fitted before.
+    """
     mine = [n for n, entry in enumerate(job.listing.entries) if _in_shard(entry, shard)]
     missing = job.missing(mine)
     done = len(mine) - len(missing)
@@ -56,7 +65,7 @@ def fit_missing(job: PackJob, shard: Shard | None, progress: Progress) -> int:
 
 
 def _in_shard(entry: Entry, shard: Shard | None) -> bool:
-    """Whether this machine fits a picture, decided by its name so that all machines agree."""
+    """Whether a picture is in a shard. It depends on the picture's path only, so all machines agree."""
     if shard is None:
         return True
     digest = hashlib.sha256(entry.relative.encode("utf-8", "surrogatepass")).digest()
@@ -66,13 +75,13 @@ def _in_shard(entry: Entry, shard: Shard | None) -> bool:
 def _fit_all(
     job: PackJob, numbers: Sequence[int]
 ) -> Generator[FittedSource | str | DiedError, None, None]:
-    """The result of each of these entries, in order, from this process or from several."""
+    """Fit these entries, in this process or in several; yields the results in order."""
     listing, options = job.listing, job.options
     work = functools.partial(fit_picture, options, job.encodings)
     pictures = job.pictures(numbers)
     workers = options.workers or available_cores()
     if listing.decoded or options.workers == 1:
-        # Sending decoded pixels to other processes takes longer than fitting them here.
+        # Sending decoded pixels to other processes takes longer than fitting.
         yield from map(work, pictures)
         return
     begun = job.work / _BEGUN_ALONE
@@ -84,7 +93,7 @@ def _fit_all(
         finally:
             begun.unlink(missing_ok=True)
         return
-    # The most bytes from one source picture, very long ones excepted.
+    # The most tiles of one source picture, except for very long ones.
     tiles = 250 if options.fit == "tiles" else 1
     ahead = max(2, min(8 * workers, _WAITING_BYTES // (area(options.resolution) * 3 * tiles)))
     results = in_order(work, pictures, workers, ahead, options.max_seconds)
@@ -95,9 +104,15 @@ def _fit_all(
 def fit_picture(
     options: PackOptions, encodings: dict[Resolution, str], picture: Path | Content
 ) -> FittedSource | str:
-    """Fit one source picture: its encoded pictures, or the reason why there are none.
+    """Fit and encode one source picture; runs in the worker processes.
 
-    Runs in the worker processes.
+    Args:
+        options: how pictures are fitted.
+        encodings: the encoding of each resolution.
+        picture: a file, its bytes, its pixels (uint8 [H, W, 3]), or the reason why there are none.
+
+    Returns:
+        The pictures, or the reason why it gives none.
     """
     how = options.fitting()
     try:

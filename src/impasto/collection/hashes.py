@@ -15,9 +15,16 @@ def content_hash(
     split_digest: str,
     fields: list[tuple[str, tuple[str, ...]]],
 ) -> str:
-    """SHA-256 over everything that training reads at one resolution, 64 hexadecimal digits.
+    """SHA-256 of everything that training reads at one resolution, 64 hexadecimal digits.
 
     Changes at other resolutions do not change it.
+
+    Args:
+        resolution: of the pictures.
+        shard_digests: SHA-256 of each pixel shard, in order.
+        labels_digest: SHA-256 of `labels.npy`.
+        split_digest: SHA-256 of `split.npy`.
+        fields: names of the label fields and of their classes.
     """
     text = json.dumps(
         {
@@ -36,9 +43,9 @@ def restricted_hash(whole: str, condition: str, true: np.ndarray) -> str:
     """The content hash of a part of a collection, 64 hexadecimal digits.
 
     Args:
-        whole: that of the collection.
-        condition: what chose the part.
-        true: bool [N]: the pictures that are in it.
+        whole: the content hash of the whole collection.
+        condition: the condition that chose the part.
+        true: bool [N], whether each picture is in the part.
     """
     pictures = hashlib.sha256(np.packbits(true).tobytes()).hexdigest()
     text = json.dumps({"collection": whole, "only": condition, "pictures": pictures})

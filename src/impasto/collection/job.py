@@ -13,7 +13,7 @@ import numpy as np
 
 from impasto.collection.duplicates import FINDING_VERSION
 from impasto.collection.options import PACKING_VERSION, PackOptions
-from impasto.collection.parts import FittedIndex, Piece, of_collection, open_parts
+from impasto.collection.parts import FittedIndex, Piece, open_parts, piece_of_collection
 from impasto.collection.replacing import work_folder
 from impasto.decoding.decode import DECODING_VERSION, may_decode_differently
 from impasto.errors import ImpastoError
@@ -21,7 +21,7 @@ from impasto.resolution import Resolution
 from impasto.sources.listing import Content, Listing
 
 PixelFeatures = Callable[[np.ndarray], np.ndarray]
-"""A function from pictures, uint8 [B, R, R, 3], to a feature network's features, float32 [B, D]."""
+"""A function from pictures, uint8 [B, H, W, 3], to a feature network's features, float32 [B, D]."""
 
 
 @dataclass
@@ -29,22 +29,28 @@ class PackJob:
     """A source, the options and the destination of a packing."""
 
     source_name: str
-    """The source, as the description names it."""
+    """The source as `collection.json` names it: an absolute path, an address without credentials, or
+    `masters`."""
     destination: Path
+    """The collection's folder, absolute."""
     options: PackOptions
     listing: Listing
     encodings: dict[Resolution, str]
+    """The encoding of each resolution or bucket."""
     keys: list[bytes]
     """The key of each entry, see `parts.py`."""
     earlier: dict[str, Any] | None
     """The description of an earlier collection at the destination, of the same source and options."""
     forgotten: list[dict[str, str]] = field(default_factory=list)
+    """The rows of the earlier collection's `forgotten.csv`."""
     features: PixelFeatures | None = None
+    """Computes features, if duplicates are found by them."""
     outdated_keys: frozenset[bytes] | None = None
     """The cached result of `_outdated`."""
 
     @property
     def work(self) -> Path:
+        """The folder with the parts of this packing."""
         return work_folder(self.destination)
 
     def pieces(self) -> list[Piece]:
@@ -52,19 +58,20 @@ class PackJob:
         pieces = open_parts(self.work)
         if self.earlier is not None:
             with contextlib.suppress(ImpastoError, OSError, ValueError, KeyError, TypeError):
-                pieces.append(of_collection(self.destination, self.earlier))
+                pieces.append(piece_of_collection(self.destination, self.earlier))
                 if self.earlier["made"].get("decoding_version") != DECODING_VERSION:
                     pieces[-1].outdated = self._outdated(pieces[-1])
         return pieces
 
     def missing(self, numbers: Iterable[int]) -> list[int]:
-        """Which of these entries are not fitted yet."""
+        """The numbers of those of these entries that are not fitted yet."""
         known = FittedIndex(self.pieces())
         return [number for number in numbers if known.find(self.keys[number]) is None]
 
     def _outdated(self, piece: Piece) -> frozenset[bytes]:
-        """Keys of source pictures that this version may decode to other pixels than the version that
-        packed the collection, judged by their files' first bytes; includes all that were unusable."""
+        """The keys of the source pictures that must be decoded again, because another version of
+        decoding packed them: those whose first bytes say that their pixels may differ, and all that were
+        unusable."""
         if self.outdated_keys is None:
             facts = piece.facts
             unusable = {key.tobytes() for key in facts.keys[facts.counts == 0]}
@@ -79,12 +86,12 @@ class PackJob:
         return self.outdated_keys
 
     def pictures(self, numbers: Sequence[int]) -> Iterable[Path | Content]:
-        """The contents of these entries, to decode."""
+        """The files or contents of these entries, whose numbers must rise."""
         return self.listing.pictures(numbers)
 
     def digest(self) -> str:
-        """A digest of everything that determines the collection, with the source's stamps in place
-        of its contents."""
+        """SHA-256 of everything that determines the collection, 64 hexadecimal digits. The pictures'
+        stamps stand for their contents."""
         entries = [
             [key.hex(), entry.labels, entry.about, entry.heldout]
             for key, entry in zip(self.keys, self.listing.entries, strict=True)
@@ -104,7 +111,8 @@ class PackJob:
 
 
 def may_differ(picture: Path | Content) -> bool:
-    """`may_decode_differently` for a picture from a source."""
+    """Whether this version may decode a source's picture to other pixels than earlier versions; see
+    `may_decode_differently`."""
     if isinstance(picture, bytes):
         return may_decode_differently(io.BytesIO(picture))
     if not isinstance(picture, Path):

@@ -19,7 +19,7 @@ _ENDS = 6
 
 
 def plan_notes(plan: CollectionPlan, options: PackOptions) -> list[str]:
-    """The notes on a planned collection."""
+    """Notes on a planned collection."""
     return [
         *_buckets(plan, options),
         *_copies_of_heldout(plan, options),
@@ -37,8 +37,8 @@ def change_notes(before: Mapping[str, str], plan: CollectionPlan) -> list[str]:
     """Notes on the changes since an earlier packing.
 
     Args:
-        before: `train` or `heldout` for each picture, by name.
-        plan: of the new one.
+        before: by path of each picture in the earlier collection, `train` or `heldout`.
+        plan: the new collection's plan.
     """
     notes = []
     now = {row.relative: held for row, held in zip(plan.rows, plan.heldout, strict=True)}
@@ -64,15 +64,15 @@ def change_notes(before: Mapping[str, str], plan: CollectionPlan) -> list[str]:
 
 
 def _buckets(plan: CollectionPlan, options: PackOptions) -> list[str]:
-    """How many pictures each bucket has, and how much of them is cropped."""
+    """Notes on the number of pictures of each bucket and the share that is cropped."""
     if options.fit != ASPECT:
         return []
     return bucket_lines(options.buckets, [row.size for row in plan.rows])
 
 
 def _copies_of_heldout(plan: CollectionPlan, options: PackOptions) -> list[str]:
-    """A note on training pictures that are copies of pictures which the source holds out, if they
-    are not excluded."""
+    """A note on training pictures that are near copies of pictures that the source holds out, if near
+    copies are not excluded."""
     if options.duplicates not in ("none", "exact"):
         return []
     groups: dict[bool, list[int]] = {True: [], False: []}
@@ -113,7 +113,7 @@ def _alike_sets(plan: CollectionPlan) -> list[str]:
 
 
 def _one_brightness(plan: CollectionPlan) -> list[str]:
-    """A note on pictures of a single colour."""
+    """A note on pictures of a single brightness."""
     plain = [
         row.relative
         for row in plan.rows
@@ -125,6 +125,7 @@ def _one_brightness(plan: CollectionPlan) -> list[str]:
 
 
 def _small_collection(plan: CollectionPlan, options: PackOptions) -> list[str]:
+    """A note that recommends tiles for a small collection."""
     if options.fit == "tiles" or len(plan.rows) >= _FEW:
         return []
     return [
@@ -159,7 +160,7 @@ def _not_installed(plan: CollectionPlan) -> list[str]:
 
 
 def _by_name(plan: CollectionPlan) -> list[str]:
-    """A note on files that were left out by name, by their endings."""
+    """A note on the files that were left out by name, with their number for each suffix."""
     kind = f"{BY_NAME}: "
     ends = Counter(
         reason.removeprefix(kind).partition(",")[0]

@@ -16,15 +16,15 @@ def open_or_pack(data: str | Path | Collection, resolution: Resolution) -> Colle
     """Open the collection that a command's `--data` names.
 
     Args:
-        data: a collection's folder; or `masters`, the paintings inside the package, packed as tiles
-            with all labels at the first call and cached; or an open collection, used directly if
-            its pictures have the resolution or a multiple.
-        resolution: wanted, of the pictures. If the collection lacks it, its smallest
-            multiple is used, from which pictures can be averaged down.
+        data: a collection's folder; or `masters`, the paintings inside the package, which are packed as
+            tiles with all labels at the first call and cached; or an open collection, which is returned
+            unchanged if its resolution is a multiple of `resolution`.
+        resolution: the wanted one. If the collection lacks it, it is opened at the smallest multiple,
+            from which pictures can be averaged down.
 
     Raises:
-        ImpastoError: no collection is there (the message names the command that makes one), or it
-            is of other resolutions.
+        ImpastoError: there is no collection (the message names the command that makes one), or it has
+            no multiple of the resolution.
     """
     if str(data) == "masters":
         return _masters(resolution)
@@ -46,10 +46,10 @@ def open_or_pack(data: str | Path | Collection, resolution: Resolution) -> Colle
 
 
 def packed_resolutions(data: str | Path | Collection) -> tuple[Resolution, ...] | None:
-    """The resolutions at which `open_or_pack` has the pictures of `data`; None: at any.
+    """The resolutions at which `open_or_pack` opens `data`; None: any.
 
     Raises:
-        ImpastoError: no collection is there.
+        ImpastoError: there is no collection.
     """
     if isinstance(data, Collection):
         return data.resolutions
@@ -61,7 +61,7 @@ def packed_resolutions(data: str | Path | Collection) -> tuple[Resolution, ...] 
 
 
 def masters_in_cache(resolution: Resolution) -> tuple[Path, PackOptions]:
-    """Where the paintings inside the package are once they are packed, and the options of that."""
+    """The cache folder for the packed paintings of the package, and the options to pack them with."""
     options = PackOptions(
         resolution=resolution, labels=("style", "genre", "artist"), fit="tiles", name="masters"
     )
@@ -75,17 +75,18 @@ def _masters(resolution: Resolution) -> Collection:
     if (found := _open_if_complete(path)) is not None:
         return found
     try:
-        # Of several processes or threads one packs it, and the others wait.
+        # One of several processes or threads packs them, and the others wait.
         with locked(path.parent):
             return _open_if_complete(path) or _pack_masters(path, options)
     except ImpastoError as error:
-        # Another process may have packed it meanwhile, where there are no locks.
+        # Where there are no locks, another process may have packed them meanwhile.
         if (path / "collection.json").is_file():
             return Collection.open(path)
         raise ImpastoError(f"{error} (IMPASTO_CACHE chooses another cache folder)") from error
 
 
 def _open_if_complete(path: Path) -> Collection | None:
+    """The collection in this folder; None if there is none or it lacks files."""
     if not path.exists():
         return None
     try:

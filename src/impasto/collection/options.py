@@ -31,16 +31,17 @@ class PackOptions:
     """The encoding of undeclared file names in a zip or tar, such as cp932; None: UTF-8 if valid,
     else a guess with a note."""
     where: str | None = None
-    """Pack only pictures for which this is true, such as `style = 'Realism' and year >= 1870`."""
+    """Pack only pictures for which this condition is true, such as
+    `style = 'Realism' and year >= 1870`."""
     merge: tuple[str, ...] = ()
     """Classes to join, each such as `style: Ukiyo-e = Shin-hanga | Sosaku-hanga`."""
     min_class: int = 1
-    """Pictures of classes with fewer source pictures lose their label."""
+    """Pictures of classes with fewer source pictures than this lose their label."""
     fit: str = "crop"
     """How a picture is brought to the size: a name in `FITS`, or `aspect`; see `buckets`."""
     buckets: tuple[Resolution, ...] = ()
-    """With fit `aspect`: the sizes of which each picture gets the nearest in proportion; chosen from the
-    source's pictures where empty."""
+    """With fit `aspect`: the sizes, of which each picture gets the one nearest in proportions. If empty,
+    they are chosen by the source's pictures."""
     heldout: float = 0.1
     """Share of the source pictures to hold out, in [0, 1)."""
     seed: int = 0
@@ -48,21 +49,22 @@ class PackOptions:
     duplicates: str = "near"
     """Which duplicates are excluded: a name in `DUPLICATES`."""
     keep: tuple[str, ...] = ()
-    """Paths in the source of pictures that are packed although they are copies of others."""
+    """Paths in the source of pictures to pack although they are copies of others."""
     exclude: tuple[str, ...] = ()
-    """Paths in the source of pictures that are not packed."""
+    """Paths in the source of pictures not to pack."""
     background: tuple[int, int, int] = (255, 255, 255)
     """Red, green, blue (0 to 255) behind transparent pixels and around pictures fitted by `pad`."""
     max_upscale: float = 1.25
-    """Pictures and tiles that would be enlarged by more are left out."""
+    """Pictures and tiles that would be enlarged by a larger factor are left out; from 1 to 16."""
     max_pixels: int = 200_000_000
     """Pictures with more pixels are left out undecoded, as they may be decompression bombs."""
     max_seconds: float = 60
-    """Pictures that take longer to decode are left out (in worker processes only)."""
+    """Pictures that take more seconds to decode are left out (in worker processes only)."""
     salvage: bool = False
-    """Accept truncated files; the missing part is grey."""
+    """Pack truncated files too; the missing part is grey."""
     exact: bool = False
-    """Decode every JPEG in full; by default it is reduced while decoding, to twice the target."""
+    """Decode every JPEG at its full size. By default it is reduced while decoding, to twice the packed
+    size."""
     encoding: str = "auto"
     """How pixels are stored: `auto`, `raw`, or a name in `encoding.ENCODINGS`."""
     workers: int | None = None
@@ -113,7 +115,11 @@ class PackOptions:
             raise ImpastoError(f"labels names a field twice: {', '.join(self.labels)}")
 
     def _check_buckets(self) -> None:
-        """Raises: ImpastoError: there are buckets without `aspect`, or sizes that do not go with it."""
+        """Check the options of fit `aspect`.
+
+        Raises:
+            ImpastoError: there are buckets with another fit, or several resolutions with `aspect`.
+        """
         if self.buckets and self.fit != ASPECT:
             raise ImpastoError(f"buckets are of fit {ASPECT}, not {self.fit}")
         if self.fit == ASPECT and (self.smaller or not isinstance(self.resolution, int)):
@@ -124,12 +130,13 @@ class PackOptions:
 
     @property
     def resolutions(self) -> tuple[Resolution, ...]:
-        """All sizes, rising; with fit `aspect` the buckets."""
+        """All sizes, rising; with fit `aspect` the buckets, if they are known."""
         if self.buckets:
             return self.buckets
         return tuple(sorted((*self.smaller, self.resolution), key=area))
 
     def fitting(self) -> Fitting:
+        """The options that determine a fitted picture's pixels."""
         return Fitting(
             self.fit,
             self.resolutions,
@@ -142,8 +149,9 @@ class PackOptions:
 
     def recorded(self) -> dict[str, object]:
         """The options that determine a collection's contents, for its description."""
-        how_only = ("workers", "max_seconds")
-        options = {key: value for key, value in asdict(self).items() if key not in how_only}
+        without_effect = ("workers", "max_seconds")
+        options = {key: value for key, value in asdict(self).items() if key not in without_effect}
+        # Empty ones are left out, as in the descriptions of earlier collections.
         options = {k: v for k, v in options.items() if v or k not in ("keep", "exclude")}
         sizes = {"resolution": recorded(self.resolution), "smaller": [*map(recorded, self.smaller)]}
         if self.fit != ASPECT:
@@ -153,7 +161,11 @@ class PackOptions:
 
 
 def _check_encoding(name: str) -> None:
-    """Raises: ImpastoError: there is no encoding of text of this name."""
+    """Check the name of a text encoding.
+
+    Raises:
+        ImpastoError: Python has no encoding of this name.
+    """
     try:
         "a".encode(name)
     except (LookupError, UnicodeError, ValueError):
@@ -164,7 +176,12 @@ def _check_encoding(name: str) -> None:
 
 
 def options_key(options: PackOptions, source_digests: list[str]) -> str:
-    """A digest of everything that determines a collection's contents, for the cache."""
+    """A digest for the cache of everything that determines a collection's contents.
+
+    Args:
+        options: of the packing.
+        source_digests: digests of the source's files.
+    """
     versions = [PACKING_VERSION, FINDING_VERSION]
     text = json.dumps([versions, options.recorded(), source_digests], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

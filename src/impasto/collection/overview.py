@@ -12,8 +12,9 @@ from impasto.formatting import counted, one_line, padded, terminal_width
 from impasto.resolution import Resolution, in_words, long_side, width_and_height
 
 _CLASSES = 30
-"""A field's table shows at most this many classes, the most frequent."""
+"""Most classes in a field's table; the most frequent ones are shown."""
 _SHEET_PICTURES = 120
+"""Most pictures on the contact sheet."""
 _SHEET_COLUMNS = 12
 _SHEET_CELL = 96
 """Most pixels of a picture's side on the sheet."""
@@ -21,7 +22,7 @@ _SHEET_GAP = 2
 
 
 def summary(collection: Collection) -> str:
-    """Name, sizes, splits and the classes of every field, as lines for a terminal."""
+    """The name, sizes, splits and the classes of every field, as lines for a terminal."""
     views = collection.views()
     train, heldout, every = (
         np.concatenate([getattr(view, part) for view in views])
@@ -59,7 +60,7 @@ def summary(collection: Collection) -> str:
 
 
 def _stored(collection: Collection) -> str:
-    """`raw, 55 MB`; for each resolution if there are several."""
+    """Encoding and size on disk: `raw, 55 MB`; by resolution if there are several."""
     stored = {
         side: f"{ENCODINGS[name].description if name in ENCODINGS else name}, {size / 1e6:,.1f} MB"
         for side, (name, size) in collection.stored().items()
@@ -92,14 +93,14 @@ def _sources(collection: Collection, indices: np.ndarray) -> str:
 def _field_lines(
     collection: Collection, column: int, counts: list[int], indices: np.ndarray, width: int
 ) -> list[str]:
-    """A table of a field's classes.
+    """The lines of a table of a field's classes.
 
     Args:
-        collection: of the pictures.
-        column: of the field.
+        collection: the opened collection.
+        column: the field's column in its labels.
         counts: the number of training pictures of each class.
-        indices: of the held-out pictures.
-        width: of the names.
+        indices: indices of the held-out pictures.
+        width: columns on the terminal for the names.
     """
     field = collection.fields[column]
     labels = collection.labels[:, column]
@@ -128,8 +129,8 @@ def _field_lines(
 
 
 def contact_sheet(collection: Collection) -> Image.Image:
-    """An even sample of the training pictures, in rows; RGB."""
-    # Evenly among the sources, with a random tile of each; the same at every call.
+    """A sheet of at most 120 training pictures, evenly spaced in the collection; RGB."""
+    # A random picture of each interval, the same at every call.
     generator = np.random.default_rng(0)
     views = collection.views()
     indices = np.concatenate([view.train_indices for view in views])
@@ -155,7 +156,7 @@ def contact_sheet(collection: Collection) -> Image.Image:
 
 
 def _shown_size(resolution: Resolution) -> tuple[int, int]:
-    """Width and height of pictures on the sheet."""
+    """Width and height in pixels of pictures on the sheet."""
     longest = long_side(resolution)
     cell = min(_SHEET_CELL, max(longest, _SHEET_CELL // 2))
     width, height = width_and_height(resolution)

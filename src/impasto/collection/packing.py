@@ -1,8 +1,8 @@
 """Pack a source into a collection's folder, in bounded memory and resumable steps.
 
-The steps: list the source, choose among its pictures, fit those not fitted before, find duplicates,
-choose what is held out, and write the collection. The result is a function of the source and the
-options alone, not of interruptions, the number of machines or earlier packings.
+The steps: list the source, choose among its pictures, fit those that were not fitted before, find
+duplicates, choose the held-out pictures, and write the collection. The result depends on the source and
+the options only, not on interruptions, the number of machines or earlier packings.
 """
 
 import json
@@ -34,20 +34,23 @@ def _nothing(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class PackReport:
-    """The result of packing: the collection, and the files left out."""
+    """The result of packing: the collection, and the files that were left out."""
 
     collection: Collection
     source_count: int
+    """The number of source pictures in the collection, held-out ones included."""
     heldout_source_count: int
     left_out: list[tuple[str, str]]
-    """Relative path and reason; reasons read `kind: details`."""
+    """Path in the source and reason; a reason is `kind: details`."""
     notes: list[str]
+    """Notes for the user, a sentence each."""
     seconds: float
+    """Time that packing took."""
     known: int = 0
-    """The number of source pictures that were fitted before."""
+    """The number of source pictures that an earlier packing had fitted."""
 
     def reasons(self) -> dict[str, int]:
-        """The number left out for each kind of reason, most frequent first."""
+        """The number of files left out for each kind of reason, the most frequent first."""
         kinds = Counter(reason.partition(":")[0] for _, reason in self.left_out)
         return dict(kinds.most_common())
 
@@ -62,21 +65,21 @@ def pack(
     """Pack a source into a collection.
 
     Fitted pictures are kept in a hidden folder beside the destination until the collection is
-    complete. So an interrupted call can be repeated, and ends with the same files. If the
-    destination is a collection of the same source and options, only new and changed pictures are
-    decoded, and the new collection replaces it.
+    complete. So an interrupted call can be repeated, and the result is the same. If the destination
+    is a collection of the same source and options, only new and changed pictures are decoded, and
+    the new collection replaces it.
 
     Args:
-        source: a path that some reader claims (see `readers/`), or `masters`.
-        destination: the collection's folder; not there yet, empty, or the result of an earlier
-            call.
+        source: a path or an address that some reader claims (see `readers/`), or `masters`.
+        destination: the collection's folder. It must not exist, be empty, or be the result of an
+            earlier call.
         options: None: `PackOptions()`.
         progress: called with the number of source pictures done and of all.
-        features: computes the features for `duplicates="features"`.
+        features: computes the features for `duplicates="features"`; otherwise not needed.
 
     Raises:
-        ImpastoError: no picture is usable, or another error that the user can mend. Bad files are
-            left out and reported.
+        ImpastoError: no picture can be used, the destination is in use, or an option is invalid.
+            Unusable files are no error: they are left out and reported.
     """
     began = time.monotonic()
     job = prepare(source, destination, options or PackOptions(), features)
@@ -91,8 +94,8 @@ def pack_shard(
     progress: Progress = _nothing,
     features: PixelFeatures | None = None,
 ) -> PackReport | int:
-    """Pack on several machines that share a disk: each fits its share of the pictures, and the last
-    one to end writes the collection.
+    """Pack on several machines that share a disk. Each fits its share of the pictures, and the last one
+    to end writes the collection.
 
     Args:
         source: as in `pack`, the same for all.
@@ -103,10 +106,10 @@ def pack_shard(
         features: as in `pack`.
 
     Returns:
-        The report, or the number of pictures that other machines have still to fit.
+        The report; or the number of pictures that other machines still have to fit.
 
     Raises:
-        ImpastoError: as `pack`, or there is no such shard.
+        ImpastoError: as `pack`; or the shard's number is invalid, or another machine has other options.
     """
     began = time.monotonic()
     number, of = shard
@@ -137,13 +140,13 @@ def pack_on(
         executor: any `concurrent.futures.Executor`.
         source: as in `pack`, on a disk that all machines share.
         destination: as in `pack`, on a disk that all share.
-        options: as in `pack`; `workers` has no meaning here.
+        options: as in `pack`; `workers` is not used.
         progress: as in `pack`.
         features: as in `pack`.
-        shards: the number of tasks; None: as the number of pictures suggests.
+        shards: the number of tasks; None: a number that suits the number of pictures.
 
     Raises:
-        ImpastoError: as `pack`; or a shard that failed again and again.
+        ImpastoError: as `pack`; or a shard failed too often.
     """
     began = time.monotonic()
     if shards is not None and shards < 1:
@@ -156,9 +159,9 @@ def _pack_whole(job: PackJob, fit: Callable[[], int], began: float) -> PackRepor
     """Fit all pictures, and write the collection.
 
     Args:
-        job: what is packed.
-        fit: fits them, and gives how many were fitted already.
-        began: when the packing began.
+        job: the packing job.
+        fit: fits the pictures, and returns the number of those that were fitted before.
+        began: the time of `time.monotonic` when packing began.
     """
     try:
         known = fit()
@@ -178,6 +181,11 @@ def _pack_whole(job: PackJob, fit: Callable[[], int], began: float) -> PackRepor
 def _finish(job: PackJob, known: int, began: float) -> PackReport:
     """Write the collection from the parts, and delete them.
 
+    Args:
+        job: the packing job.
+        known: the number of source pictures that were fitted before.
+        began: the time of `time.monotonic` when packing began.
+
     Raises:
         UnfinishedError: not all pictures are fitted yet.
     """
@@ -196,7 +204,7 @@ def _finish(job: PackJob, known: int, began: float) -> PackReport:
         try:
             replace_collection(job.destination, plan)
         except ImpastoError:
-            # Or one that ended at the same time deleted what this one had written.
+            # Another machine may have written it at the same time, and deleted this one's files.
             if not _is_there(plan, job.destination):
                 raise
     return PackReport(
@@ -211,10 +219,14 @@ def _finish(job: PackJob, known: int, began: float) -> PackReport:
 
 
 def _agree(job: PackJob, of: int) -> None:
-    """Check that all machines work on the same job.
+    """Check that all machines pack with the same options.
+
+    Args:
+        job: of this machine.
+        of: the number of machines.
 
     Raises:
-        ImpastoError: another machine began with other options.
+        ImpastoError: another machine has other options.
     """
     path = job.work / "shards-of.json"
     mine = json.loads(json.dumps({"shards": of, **job.options.recorded()}))
@@ -238,12 +250,12 @@ def _made_before(destination: Path) -> dict[str, Any]:
 
 
 def _made_meanwhile(job: PackJob) -> bool:
-    """Whether the collection at the destination is of this job."""
+    """Whether the collection at the destination is the result of this job."""
     return _made_before(job.destination).get("listing") == job.digest()
 
 
 def _is_there(plan: CollectionPlan, destination: Path) -> bool:
-    """Whether the collection at the destination is the planned one, complete."""
+    """Whether the collection at the destination is the planned one and has all its files."""
     made = _made_before(destination)
     if any(made.get(name) != plan.made[name] for name in ("listing", "to_try_again")):
         return False

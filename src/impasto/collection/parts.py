@@ -1,9 +1,9 @@
-"""Pictures fitted already, so that nothing is decoded twice: the parts of an interrupted or shared
+"""Pictures that are fitted already, so that none is decoded twice: the parts of an interrupted or shared
 packing, and an earlier collection.
 
-A picture is identified by a key: a digest of its name, its stamp and the fitting options. A part is
-a folder with pixels in shards and facts about them in arrays; it appears whole or not at all. The
-order and sizes of parts do not matter.
+A source picture is identified by a key: a digest of its path, its stamp and the fitting options. A part
+is a folder with pixels in shards and facts about the source pictures in arrays. It is written
+atomically. The order and the sizes of parts do not matter.
 """
 
 import contextlib
@@ -21,32 +21,36 @@ from typing import Any
 import numpy as np
 
 from impasto.collection.encoding import Stored
+from impasto.collection.facts import KEY_BYTES, Facts, FactsWriter
 from impasto.collection.options import PACKING_VERSION
 from impasto.collection.shards import ShardReader
 from impasto.collection.writer import ShardWriter, shard_prefix
 from impasto.decoding.decode import DECODING_VERSION
-from impasto.decoding.fingerprint import FINGERPRINT, Fingerprint
+from impasto.decoding.fingerprint import Fingerprint
 from impasto.decoding.fit import Fitting, Frame
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json, write_json
-from impasto.formatting import error_text
 from impasto.resolution import Resolution, are_buckets, area, nearest, parse_resolution, recorded
 from impasto.sources.listing import Entry
 
-KEY_BYTES = 16
-
-FACTS, FINGERPRINTS, SHARDS = "facts.npz", "looks.npy", "shards.json"
+SHARDS = "shards.json"
 
 _PART_SECONDS = 2.0
-"""A part is closed after this time, so that an interruption costs little, ..."""
+"""A part is closed after this time, so that an interruption loses little work, ..."""
 _PART_SHARE = 0.02
-"""... or after this share of the time so far, so that there are not too many."""
+"""... but not before this share of the time so far, so that there are not too many parts."""
 
 
 def entry_keys(
     entries: Iterable[Entry], fitting: Fitting, encodings: dict[Resolution, str]
 ) -> list[bytes]:
-    """The key of each source picture's fitted pixels."""
+    """The key of each entry, `KEY_BYTES` bytes.
+
+    Args:
+        entries: of the listing.
+        fitting: the options of fitting.
+        encodings: the encoding of each resolution.
+    """
     stored = [(recorded(side), encodings[side]) for side in sorted(encodings, key=area)]
     how = json.dumps([PACKING_VERSION, asdict(fitting), stored], sort_keys=True)
     texts = (json.dumps([how, entry.relative, entry.stamp]) for entry in entries)
@@ -58,179 +62,45 @@ class FittedSource:
     """A fitted source picture, with its encoded pixels."""
 
     stored: dict[Resolution, Stored]
-    """By resolution: uint8 [K, H, W, 3], or K encoded pictures."""
+    """By resolution: pixels, uint8 [K, H, W, 3], or K encoded pictures."""
     frames: list[Frame]
+    """The part of the source picture that each of the K pictures shows."""
     width: int
     height: int
     sha256: str
+    """SHA-256 of its file, 64 hexadecimal digits."""
     fingerprint: Fingerprint
     salvaged: bool
+    """Whether the file was truncated but accepted."""
     file_bytes: int
+    """See `Facts`, as for the next one."""
     guessed_bits: int
 
 
-@dataclass
-class Facts:
-    """Facts about S source pictures with N fitted ones, as arrays.
-
-    Attributes:
-        keys: uint8 [S, 16], see `entry_keys`.
-        sha256: of the files, uint8 [S, 32].
-        sizes: width and height, int32 [S, 2].
-        counts: the number of pictures from each, int64 [S]; 0 if unusable.
-        reasons: the reasons of the unusable ones, in order.
-        frames: left, top, right, bottom, mirrored of each picture, float64 [N, 5].
-        fingerprints: `fingerprint.FINGERPRINT` [S].
-        salvaged: whether the file was truncated but accepted, bool [S].
-        file_bytes: lengths of the files, int64 [S]; of the pixels if there is no file.
-        guessed_bits: the guessed number of significant bits in 16, uint8 [S]; 0: nothing was
-            guessed.
-    """
-
-    keys: np.ndarray
-    sha256: np.ndarray
-    sizes: np.ndarray
-    counts: np.ndarray
-    reasons: list[str]
-    frames: np.ndarray
-    fingerprints: np.ndarray
-    salvaged: np.ndarray
-    file_bytes: np.ndarray
-    guessed_bits: np.ndarray
-
-    def write(self, folder: Path) -> None:
-        """Write `facts.npz` and `looks.npy`."""
-        reasons = np.frombuffer("\n".join(self.reasons).encode(), np.uint8)
-        with (folder / FACTS).open("wb") as file:
-            np.savez(
-                file,
-                keys=self.keys,
-                sha256=self.sha256,
-                sizes=self.sizes,
-                counts=self.counts,
-                reasons=reasons,
-                frames=self.frames,
-                salvaged=self.salvaged,
-                file_bytes=self.file_bytes,
-                guessed_bits=self.guessed_bits,
-            )
-        np.save(folder / FINGERPRINTS, self.fingerprints, allow_pickle=False)
-
-    @classmethod
-    def read(cls, folder: Path) -> "Facts":
-        """Read both files.
-
-        Raises:
-            ValueError: they are missing or damaged.
-        """
-        try:
-            with np.load(folder / FACTS, allow_pickle=False) as arrays:
-                reasons = bytes(arrays["reasons"]).decode()
-                facts = cls(
-                    arrays["keys"],
-                    arrays["sha256"],
-                    arrays["sizes"],
-                    arrays["counts"],
-                    reasons.split("\n") if reasons else [],
-                    arrays["frames"],
-                    np.load(folder / FINGERPRINTS, mmap_mode="r", allow_pickle=False),
-                    arrays["salvaged"],
-                    arrays["file_bytes"],
-                    # Collections packed before version 2 of decoding have none.
-                    arrays["guessed_bits"]
-                    if "guessed_bits" in arrays
-                    else np.zeros(len(arrays["keys"]), np.uint8),
-                )
-        except Exception as error:
-            # On damaged files NumPy raises almost anything.
-            raise ValueError(f"{FACTS} or {FINGERPRINTS}: {error_text(error)}") from error
-        columns = [facts.sha256, facts.sizes, facts.counts, facts.fingerprints, facts.salvaged]
-        columns += [facts.file_bytes, facts.guessed_bits]
-        if any(len(column) != len(facts.keys) for column in columns):
-            raise ValueError("its columns are of different lengths")
-        if len(facts.frames) != facts.counts.sum():
-            raise ValueError("it has not one frame a picture")
-        if facts.fingerprints.dtype != FINGERPRINT or len(facts.reasons) != int(
-            (facts.counts == 0).sum()
-        ):
-            raise ValueError("it is of another version")
-        return facts
-
-
-class FactsWriter:
-    """Collects facts, a source picture at a time."""
-
-    def __init__(self) -> None:
-        self._keys: list[bytes] = []
-        self._sha256: list[bytes] = []
-        self._sizes: list[tuple[int, int]] = []
-        self._counts: list[int] = []
-        self._reasons: list[str] = []
-        self._frames: list[np.ndarray] = []
-        self._fingerprints: list[np.ndarray] = []
-        self._salvaged: list[bool] = []
-        self._file_bytes: list[int] = []
-        self._guessed_bits: list[int] = []
-
-    def add(
-        self,
-        key: bytes,
-        sha256: bytes,
-        size: tuple[int, int],
-        frames: np.ndarray,
-        fingerprint: np.ndarray,
-        salvaged: bool,
-        file_bytes: int,
-        guessed_bits: int,
-    ) -> None:
-        """Add a source picture with its frames [K, 5] and its fingerprint, `FINGERPRINT` []."""
-        self._keys.append(key)
-        self._sha256.append(sha256)
-        self._sizes.append(size)
-        self._counts.append(len(frames))
-        self._frames.append(frames)
-        self._fingerprints.append(fingerprint)
-        self._salvaged.append(salvaged)
-        self._file_bytes.append(file_bytes)
-        self._guessed_bits.append(guessed_bits)
-
-    def add_unusable(self, key: bytes, reason: str) -> None:
-        """Add an unusable source picture, with the reason."""
-        self.add(key, bytes(32), (0, 0), np.empty((0, 5)), np.zeros((), FINGERPRINT), False, 0, 0)
-        self._reasons.append(" ".join(reason.splitlines()))
-
-    def facts(self) -> Facts:
-        """The collected facts as arrays."""
-        return Facts(
-            np.frombuffer(b"".join(self._keys), np.uint8).reshape(-1, KEY_BYTES),
-            np.frombuffer(b"".join(self._sha256), np.uint8).reshape(-1, 32),
-            np.array(self._sizes, np.int32).reshape(-1, 2),
-            np.array(self._counts, np.int64),
-            self._reasons,
-            np.concatenate(self._frames) if self._frames else np.empty((0, 5)),
-            np.array(self._fingerprints, FINGERPRINT),
-            np.array(self._salvaged, bool),
-            np.array(self._file_bytes, np.int64),
-            np.array(self._guessed_bits, np.uint8),
-        )
-
-
 def frames_array(frames: Sequence[Frame]) -> np.ndarray:
-    """float64 [K, 5]: left, top, right, bottom, mirrored."""
+    """The frames as in `Facts.frames`, float64 [K, 5]."""
     return np.array([(*frame.box, frame.mirrored) for frame in frames], np.float64).reshape(-1, 5)
 
 
 class Piece:
-    """A part or a collection: facts, and the pictures by resolution."""
+    """The fitted pictures of a part or of a collection, by resolution, with the facts about them.
+
+    Args:
+        facts: about S source pictures.
+        readers: by resolution: the readers of its pictures, one after the other.
+
+    Raises:
+        ValueError: the readers have another number of pictures than the facts say.
+    """
 
     def __init__(self, facts: Facts, readers: dict[Resolution, list[ShardReader]]) -> None:
         self.facts = facts
         self._readers = readers
-        """By resolution: readers whose picture numbers continue one another."""
+        """By resolution: readers whose pictures are numbered consecutively."""
         self._frames = np.cumsum(facts.counts) - facts.counts
         self._buckets = _buckets(facts, list(readers))
         self.firsts = np.zeros(len(facts.keys), np.int64)
-        """The number of each source picture's first picture, int64 [S], among those of its bucket."""
+        """The number of each source picture's first picture among those of its bucket, int64 [S]."""
         for size, some in readers.items():
             mine = np.array([bucket in (None, size) for bucket in self._buckets], bool)
             counts = facts.counts[mine]
@@ -238,7 +108,7 @@ class Piece:
             if sum(map(len, some)) != counts.sum():
                 raise ValueError(f"it has not {counts.sum()} pictures of {size} px")
         self.outdated: Set[bytes] = frozenset()
-        """Keys of source pictures that this version decodes to other pixels."""
+        """The keys of source pictures that must be decoded again."""
         self._unusable = np.cumsum(facts.counts == 0) - 1
 
     @classmethod
@@ -260,7 +130,7 @@ class Piece:
         return cls(Facts.read(folder), readers)
 
     def bucket(self, position: int) -> Resolution | None:
-        """The bucket of a source picture; None where its pictures are there at all resolutions."""
+        """The bucket of a source picture; None if there are no buckets."""
         return self._buckets[position]
 
     def reason(self, position: int) -> str | None:
@@ -275,7 +145,7 @@ class Piece:
         return self.facts.frames[first : first + self.facts.counts[position]]
 
     def stored(self, resolution: Resolution, first: int, count: int) -> list[Stored]:
-        """The encoded pictures from number `first` on, in one piece or more."""
+        """Pictures `first` to `first + count - 1` as they are stored, in one or several batches."""
         found: list[Stored] = []
         for reader in self._readers[resolution]:
             if count and first < len(reader):
@@ -286,7 +156,7 @@ class Piece:
         return found
 
     def pixels(self, resolution: Resolution, number: int) -> np.ndarray:
-        """One picture, uint8 [1, H, W, 3]."""
+        """The pixels of picture `number`, uint8 [1, H, W, 3]."""
         for reader in self._readers[resolution]:
             if number < len(reader):
                 return reader.pixels(np.array([number]))
@@ -295,11 +165,11 @@ class Piece:
 
 
 class PartWriter:
-    """Writes fitted pictures to parts in a folder, and closes a part now and then.
+    """Writes fitted pictures to parts in a folder, and begins a new part now and then.
 
     Args:
         folder: the folder for the parts.
-        encodings: of each resolution.
+        encodings: the encoding of each resolution.
     """
 
     def __init__(self, folder: Path, encodings: dict[Resolution, str]) -> None:
@@ -319,7 +189,7 @@ class PartWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Finished pictures are kept after an interruption.
+        # After an interruption or an error, too: finished pictures are kept.
         self.close()
 
     def add(self, key: bytes, result: FittedSource | str) -> None:
@@ -329,7 +199,7 @@ class PartWriter:
         try:
             self._add(key, result)
         except BaseException:
-            # An interruption in the middle would leave pixels and facts inconsistent.
+            # The part is discarded, because its pixels and facts may not match.
             self._writers = {}
             self._stack.__exit__(*sys.exc_info())
             raise
@@ -364,7 +234,7 @@ class PartWriter:
         self._part, self._facts, self._opened = folder, FactsWriter(), time.monotonic()
 
     def close(self) -> None:
-        """Close the part that is being written, if any."""
+        """Finish the part that is being written, if there is one."""
         if not self._writers:
             return
         writers, self._writers = self._writers, {}
@@ -385,21 +255,25 @@ class PartWriter:
 
 
 def _buckets(facts: Facts, sizes: Sequence[Resolution]) -> list[Resolution | None]:
-    """The bucket of each source picture, as `Fitting.of` finds it; None where there are none."""
+    """The bucket of each source picture, as `Fitting.of` chooses it; None if there are no buckets."""
     if not are_buckets(sizes):
         return [None] * len(facts.keys)
     pictures = [(int(width), int(height)) for width, height in facts.sizes]
-    # Those of no size are unusable.
+    # A size of 0 is that of an unusable picture, so any bucket will do.
     found = {each: nearest(*each, sizes) if all(each) else sizes[0] for each in set(pictures)}
     return [found[picture] for picture in pictures]
 
 
-def of_collection(folder: Path, description: dict[str, Any]) -> Piece:
-    """A collection with its excluded duplicates, as a piece for another packing.
+def piece_of_collection(folder: Path, description: dict[str, Any]) -> Piece:
+    """Open a collection, excluded duplicates included, as a piece for another packing.
+
+    Args:
+        folder: the collection's folder.
+        description: its `collection.json`.
 
     Raises:
-        ImpastoError, OSError, ValueError, KeyError, TypeError: it is damaged, or was packed before
-            collections kept these facts.
+        ImpastoError, OSError, ValueError, KeyError, TypeError: it is damaged, or was packed by a version
+            that did not store facts.
     """
     readers: dict[Resolution, list[ShardReader]] = {}
     for each in (*description["pixels"], *description["aside"]):
@@ -412,7 +286,7 @@ def of_collection(folder: Path, description: dict[str, Any]) -> Piece:
 
 
 def open_parts(folder: Path) -> list[Piece]:
-    """The parts in a folder; damaged ones are skipped, and fitted again."""
+    """Open the parts in a folder. Damaged ones are skipped, so their pictures are fitted again."""
     pieces = []
     for part in sorted(folder.glob("part-*")):
         with contextlib.suppress(ImpastoError, OSError, ValueError, KeyError, TypeError):
@@ -421,7 +295,7 @@ def open_parts(folder: Path) -> list[Piece]:
 
 
 class FittedIndex:
-    """An index of the source pictures fitted before."""
+    """An index of the fitted source pictures of some pieces by their keys."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self.pieces = list(pieces)
@@ -432,6 +306,7 @@ class FittedIndex:
                     self._places[key] = (number, position)
 
     def find(self, key: bytes) -> tuple[Piece, int] | None:
-        """The piece with this key's picture, and its position there."""
+        """The piece that has the source picture of this key, and its position there; None if there is
+        none."""
         place = self._places.get(key)
         return None if place is None else (self.pieces[place[0]], place[1])

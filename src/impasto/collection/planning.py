@@ -1,5 +1,5 @@
-"""Plan a collection once all pictures are fitted: duplicates, what is held out, classes, and notes
-for the user."""
+"""Plan a collection once all pictures are fitted: duplicates, held-out pictures, classes, and notes for
+the user."""
 
 import datetime
 import platform
@@ -43,11 +43,11 @@ class _Gathered:
     """The entries of a listing after fitting.
 
     Attributes:
+        left_out: path and reason of each file that is not packed.
         rows: the usable source pictures.
         entries: their entries, in the same order.
-        left_out: path and reason of the others.
-        unusable: key and reason of the permanently unusable ones.
-        try_again: paths of those that may be readable another time.
+        unusable: key and reason of each permanently unusable picture.
+        try_again: paths of the pictures that may be readable another time.
     """
 
     left_out: list[tuple[str, str]]
@@ -58,7 +58,10 @@ class _Gathered:
 
 
 def plan_collection(job: PackJob) -> tuple[CollectionPlan, list[str]]:
-    """The plan of the collection, and notes for the user.
+    """Plan the collection of a job.
+
+    Returns:
+        The plan, and notes for the user.
 
     Raises:
         UnfinishedError: not all pictures are fitted yet.
@@ -68,7 +71,7 @@ def plan_collection(job: PackJob) -> tuple[CollectionPlan, list[str]]:
     gathered = _gather(job)
     rows = gathered.rows
     if not rows:
-        delete_folder(job.work)  # It has nothing to resume.
+        delete_folder(job.work)  # There is nothing to continue.
         raise ImpastoError(
             no_pictures_message(job.source_name, gathered.left_out, "no usable picture")
         )
@@ -99,10 +102,10 @@ def plan_collection(job: PackJob) -> tuple[CollectionPlan, list[str]]:
 
 
 def _gather(job: PackJob) -> _Gathered:
-    """Look up every entry among the fitted pictures.
+    """Find the fitted pictures of every entry.
 
     Raises:
-        UnfinishedError: some are not fitted yet.
+        UnfinishedError: some entries are not fitted yet.
     """
     known = FittedIndex(job.pieces())
     gone = {row["sha256"]: row["when"] for row in job.forgotten}
@@ -121,7 +124,7 @@ def _gather(job: PackJob) -> _Gathered:
             else:
                 gathered.unusable.append((key, reason))
         elif row.sha256 in gone:
-            # Under another name.
+            # A removed picture is in the source under another name.
             reason = f"forgotten: on {gone[row.sha256]}, by impasto forget"
             gathered.left_out.append((entry.relative, reason))
         else:
@@ -133,7 +136,7 @@ def _gather(job: PackJob) -> _Gathered:
 
 
 def _notes(job: PackJob, gathered: _Gathered, plan: CollectionPlan) -> list[str]:
-    """Notes on duplicates, truncated files, the split and the last packing."""
+    """Notes on duplicates, truncated files, the split, and changes since the last packing."""
     notes = []
     if plan.duplicates:
         notes.append(
@@ -156,7 +159,13 @@ def _notes(job: PackJob, gathered: _Gathered, plan: CollectionPlan) -> list[str]
 
 
 def no_pictures_message(source: str, left_out: list[tuple[str, str]], what: str) -> str:
-    """The error for a source of which no picture is left."""
+    """The message of the error for a source without usable pictures.
+
+    Args:
+        source: the source's name.
+        left_out: path and reason of each file that is left out.
+        what: the beginning, such as `no pictures`.
+    """
     message = f"{what} in {source}"
     if left_out:
         path, reason = left_out[0]
@@ -167,7 +176,7 @@ def no_pictures_message(source: str, left_out: list[tuple[str, str]], what: str)
 
 
 def _earlier_split(destination: Path) -> dict[str, str]:
-    """The side (`train` or `heldout`) of each picture in the earlier collection."""
+    """By path of each picture in the earlier collection: `train` or `heldout`."""
     try:
         return {row["path"]: row["split"] for row in Collection.open(destination).source_table()}
     except (ImpastoError, KeyError):
@@ -177,11 +186,20 @@ def _earlier_split(destination: Path) -> dict[str, str]:
 def _exclude_and_hold_out(
     job: PackJob, rows: list[SourceRow], entries: list[Entry]
 ) -> tuple[list[bool], list[bool], dict[str, Copied], dict[str, int]]:
-    """Which pictures are kept, which are held out, the groups of copies, and the sets of alike
-    pictures."""
+    """Find duplicates, and choose the held-out pictures.
+
+    Args:
+        job: the packing job.
+        rows: the usable source pictures.
+        entries: their entries.
+
+    Returns:
+        Whether each row is kept; whether each is held out; by path, the duplicates; and by path, the
+        number of the set of alike pictures.
+    """
     options = job.options
     given = [entry.heldout for entry in entries if entry.heldout is not None]
-    # If all remaining pictures are of one side, the source gives no split.
+    # The source decides the split only if it has remaining pictures on both sides.
     decided = len(given) == len(rows) and len(set(given)) == 2
     found = find_duplicates(
         _fingerprints(rows),
@@ -222,7 +240,8 @@ def _exclude_and_hold_out(
 
 
 def _fingerprints(rows: list[SourceRow]) -> np.ndarray:
-    """`fingerprint.FINGERPRINT` [S], once in memory: a list of them would hold them twice."""
+    """The rows' fingerprints, `fingerprint.FINGERPRINT` [S]."""
+    # A list of them first would hold them in memory twice.
     found = np.empty(len(rows), FINGERPRINT)
     for number, row in enumerate(rows):
         found[number] = row.piece.facts.fingerprints[row.position]
@@ -230,7 +249,8 @@ def _fingerprints(rows: list[SourceRow]) -> np.ndarray:
 
 
 def _features_of(rows: list[SourceRow], job: PackJob) -> Features:
-    """A function from source picture numbers to the features of each one's first picture."""
+    """A function from row numbers, int64 [B], to the features of each row's first picture, float32 [B,
+    D]."""
     side = min(
         (side for side in job.encodings if short_side(side) >= _FEATURE_SIDE),
         default=max(job.encodings, key=area),
@@ -256,7 +276,11 @@ def _features_of(rows: list[SourceRow], job: PackJob) -> Features:
 def _fields_with_classes(
     names: Sequence[str], rows: Sequence[SourceRow]
 ) -> list[tuple[str, tuple[str, ...]]]:
-    """Each field with its class names, sorted."""
+    """The label fields with their class names, sorted.
+
+    Raises:
+        ImpastoError: no row has a class in some field.
+    """
     fields = []
     for column, name in enumerate(names):
         classes = tuple(sorted({row.labels[column] for row in rows} - {""}))
@@ -269,6 +293,7 @@ def _fields_with_classes(
 
 
 def _packing_record(job: PackJob, try_again: list[str]) -> dict[str, Any]:
+    """How the collection was packed, as `made` in `collection.json`."""
     return {
         "impasto": __version__,
         "packing_version": PACKING_VERSION,
@@ -285,6 +310,7 @@ def _packing_record(job: PackJob, try_again: list[str]) -> dict[str, Any]:
 
 
 def _fit_parameters(options: PackOptions) -> dict[str, Any]:
+    """The parameters of the fit, as in `collection.json`."""
     if options.fit == "pad":
         return {"background": list(options.background)}
     if options.fit == "tiles":

@@ -21,21 +21,19 @@ from impasto.files import read_json
 from impasto.readers import read_source
 from impasto.resolution import Resolution, parse_resolution
 from impasto.sources.class_names import choose
+from impasto.sources.columns import COMPUTED
 from impasto.sources.listing import Listing
 from impasto.sources.remote.addresses import place_at
 from impasto.sources.where import select
 
 MASTERS = Path(__file__).parent.parent / "masters"
-"""The 21 paintings inside the package, with their table."""
-
-_COMPUTED = ("index", "path", "sha256", "width", "height", "split")
-"""Columns of `sources.csv` that packing computes."""
+"""The folder of the 21 paintings inside the package, with their table."""
 _DESCRIBING = (
     *("labels", "names_encoding", "where", "merge", "min_class", "heldout", "seed", "duplicates"),
     *("keep", "exclude"),
 )
-"""Options that may differ between packings of a collection, because they do not change a picture's
-pixels."""
+"""Options that may differ between two packings of a collection, because no picture's pixels depend on
+them."""
 
 
 def prepare(
@@ -43,8 +41,14 @@ def prepare(
 ) -> PackJob:
     """List the source, choose among its pictures, and check the destination.
 
+    Args:
+        source: see `packing.pack`, as for the rest.
+        destination: the collection's folder.
+        options: of the packing.
+        features: computes the features for `duplicates="features"`.
+
     Raises:
-        ImpastoError: there is nothing to pack, or another error that the user can mend.
+        ImpastoError: there is no picture to pack, the destination is in use, or an option is invalid.
     """
     if options.duplicates == "features" and features is None:
         raise ImpastoError("duplicates by features take a feature network; give pack() one")
@@ -86,7 +90,7 @@ def _buckets(
 
 
 def _listing(source: Path | str, options: PackOptions) -> tuple[Listing, str]:
-    """The source's listing; and its absolute path, its address without credentials, or `masters`."""
+    """The source's listing, and its name for `collection.json` (see `PackJob.source_name`)."""
     if str(source) == "masters":
         # A folder of that name can be given as ./masters (or as a Path with a parent).
         labels = options.labels if options.labels is not None else ("style", "genre", "artist")
@@ -98,11 +102,17 @@ def _listing(source: Path | str, options: PackOptions) -> tuple[Listing, str]:
 def _earlier_collection(
     path: Path, given: Path, named: str, options: PackOptions
 ) -> dict[str, Any] | None:
-    """The description of a collection at the destination with the same source and options, which
-    may be packed again.
+    """The description of a collection at the destination that this packing continues; None if there is
+    nothing or an empty folder.
+
+    Args:
+        path: the destination, absolute.
+        given: the destination as the caller gave it, for messages.
+        named: the source's name.
+        options: of the packing.
 
     Raises:
-        ImpastoError: anything else but an empty folder is there.
+        ImpastoError: there is something else, or a collection of another source or other options.
     """
     if not path.exists() and not path.is_symlink():
         return None
@@ -138,8 +148,13 @@ def _earlier_collection(
 
 
 def _check_fields(listing: Listing) -> None:
+    """Check the names of the label fields, and that each has a class.
+
+    Raises:
+        ImpastoError: a name is not allowed, or a field is blank for every picture.
+    """
     for column, name in enumerate(listing.fields):
-        if name in _COMPUTED:
+        if name in COMPUTED:
             raise ImpastoError(f"a label cannot be called '{name}': sources.csv has such a column")
         if any(sign in name for sign in "/\\="):
             raise ImpastoError(
@@ -151,7 +166,11 @@ def _check_fields(listing: Listing) -> None:
 
 
 def _forgotten(path: Path) -> list[dict[str, str]]:
-    """The pictures that `impasto forget` removed from a collection."""
+    """The rows of `forgotten.csv`: the pictures that `impasto forget` removed from a collection.
+
+    Raises:
+        ImpastoError: the table is damaged.
+    """
     try:
         with (path / FORGOTTEN).open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -166,7 +185,11 @@ def _forgotten(path: Path) -> list[dict[str, str]]:
 
 
 def _check_paths(listing: Listing, source: str, options: PackOptions) -> None:
-    """Raises: ImpastoError: a picture that is to be kept or excluded is not in the source."""
+    """Check the paths of `keep` and `exclude`.
+
+    Raises:
+        ImpastoError: one is not in the source.
+    """
     there = {entry.relative for entry in listing.entries}
     for path in (*options.keep, *options.exclude):
         if path not in there:
@@ -178,7 +201,7 @@ def _without(listing: Listing, reasons: Mapping[str, str]) -> Listing:
 
     Args:
         listing: of the source.
-        reasons: by path, why a picture is left out.
+        reasons: by path of each picture to leave out: the reason.
     """
     left = [n for n, entry in enumerate(listing.entries) if entry.relative not in reasons]
     if len(left) == len(listing.entries):

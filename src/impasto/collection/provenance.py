@@ -20,11 +20,11 @@ def provenance(collection: Collection) -> dict[str, Any]:
     """Summarise a collection's source tables.
 
     Returns:
-        `kind`: of source, in words.
-        `licences`, `artists`: source pictures of each, of which training pictures are; no artists where
-            none is known.
-        `duplicates`: source pictures that were excluded as copies of others.
-        `forgotten`: those that were taken out later (`impasto forget`), by day.
+        `kind`: the kind of source, in words.
+        `licences`, `artists`: the number of source pictures with training pictures, by licence and by
+            artist. If no artist is known, `artists` is empty.
+        `duplicates`: the number of source pictures that were excluded as duplicates.
+        `forgotten`: the number of source pictures that `impasto forget` removed, by day.
 
     Raises:
         ImpastoError: a table is missing or cannot be read.
@@ -49,7 +49,7 @@ def provenance(collection: Collection) -> dict[str, Any]:
 
 
 def _counts(values: Iterable[str | None]) -> dict[str, int]:
-    """Counts of values, the most frequent first; the rest as `12 others`."""
+    """The number of each value, the most frequent first; beyond `_LISTED` the rest as `12 others`."""
     counts = Counter(value or _UNKNOWN for value in values).most_common()
     named, rest = counts[:_LISTED], counts[_LISTED:]
     if len(rest) > 1:
@@ -64,8 +64,12 @@ def _forgotten(collection: Collection) -> dict[str, int]:
 
 
 def in_words(record: Mapping[str, Any]) -> list[str]:
-    """The result of `provenance` as sentences; unknown parts are left out. With a run's or model's
-    `only`, what it learned from."""
+    """The result of `provenance` as sentences.
+
+    Args:
+        record: the result, as a run or a model keeps it; it may lack entries. `only` is the condition of
+            a part of the collection.
+    """
     said = [f"A part of the collection: only {only}."] if (only := record.get("only")) else []
     for name in ("licences", "artists"):
         if counts := record.get(name):
@@ -95,16 +99,16 @@ def taken_out(days: Mapping[str, int]) -> str:
 
 
 def taken_out_since(collection: Collection, record: Mapping[str, Any]) -> str:
-    """A sentence on pictures removed from a collection since a model was trained on it, as from
-    `taken_out`.
+    """A sentence on the pictures that were removed from a collection since a model was trained on it, as
+    from `taken_out`; '' if none.
 
     Args:
         collection: as it is now.
-        record: what is remembered of it as it was then, with `name` and `forgotten`; of another
-            collection, nothing is said.
+        record: the model's record of the collection, with `name` and `forgotten`. If the name is another
+            one, the result is ''.
 
     Raises:
-        ImpastoError: the table of what was taken out cannot be read.
+        ImpastoError: `forgotten.csv` cannot be read.
     """
     if record.get("name") != collection.name:
         return ""

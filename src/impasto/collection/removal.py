@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from impasto.collection.assembling import LABELS_APART, CollectionPlan, Copied, SourceRow
-from impasto.collection.parts import Piece, of_collection
+from impasto.collection.assembling import LABEL_SEPARATOR, CollectionPlan, Copied, SourceRow
+from impasto.collection.parts import Piece, piece_of_collection
 from impasto.collection.replacing import collection_folder, recover, replace_collection
 from impasto.collection.store import Collection
 from impasto.errors import ImpastoError, choices
@@ -22,7 +22,7 @@ from impasto.resolution import parse_resolution
 from impasto.sources.listing import ABOUT
 
 _PREFIX = 8
-"""The least digits of a digest that name a picture."""
+"""Fewest digits of a SHA-256 that may name a picture."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Forgotten:
     collection: Collection
     """The collection after the removal."""
     asked_for: list[str]
-    """The names of the requested pictures."""
+    """The paths of the requested pictures."""
     copies: list[str]
-    """The names of their copies, which were removed too."""
+    """The paths of their copies, which were removed too."""
     pictures: int
-    """The number of packed pictures removed, excluded ones not counted."""
+    """The number of packed pictures removed, without excluded duplicates."""
 
 
 def forget(path: Path, ids: Sequence[str]) -> Forgotten:
@@ -44,12 +44,12 @@ def forget(path: Path, ids: Sequence[str]) -> Forgotten:
 
     Args:
         path: the collection's folder.
-        ids: for each picture its path in `sources.csv` or `duplicates.csv`, or its file's SHA-256,
-            of which a unique beginning of at least eight digits is enough.
+        ids: for each picture its path in `sources.csv` or `duplicates.csv`, or its file's SHA-256. A
+            unique beginning of the SHA-256 with at least eight digits is enough.
 
     Raises:
-        ImpastoError: a picture is unknown, nothing would be left, or the collection is damaged or
-            too old to change. The collection is unchanged then.
+        ImpastoError: a picture is unknown, no training picture would be left, or the collection is
+            damaged or too old to change. The collection is unchanged then.
     """
     if str(path) == "masters" and not path.exists():
         raise ImpastoError(
@@ -83,14 +83,18 @@ def forget(path: Path, ids: Sequence[str]) -> Forgotten:
         raise ImpastoError(
             f"nothing would be left in {path} to train on; remove the folder instead"
         )
-    # The source's digest no longer describes it.
+    # The digest of the source's listing does not describe the collection any more.
     plan.made = {**plan.made, "listing": "", "forgotten": when}
     replace_collection(place, plan)
     return Forgotten(Collection.open(path), sorted(chosen), sorted(copies), pictures)
 
 
 def _find(rows: Sequence[SourceRow], wanted: str, collection: Collection) -> str:
-    """The name of the picture with this path or digest."""
+    """The path of the picture with this path or SHA-256.
+
+    Raises:
+        ImpastoError: there is none, or several.
+    """
     if any(row.relative == wanted for row in rows):
         return wanted
     is_digest = len(wanted) >= _PREFIX and set(wanted.lower()) <= set("0123456789abcdef")
@@ -117,17 +121,17 @@ def _find(rows: Sequence[SourceRow], wanted: str, collection: Collection) -> str
 
 
 def plan_of(collection: Collection) -> CollectionPlan:
-    """A collection's plan, read from its own files.
+    """The plan of a packed collection, read from its files.
 
     Raises:
-        ImpastoError: they are damaged, or of an earlier format.
+        ImpastoError: the files are damaged, or of an earlier format.
     """
     # The collection is rewritten from these files, so verify them first.
     collection.verify(everything=True)
     path = collection.path
     description = read_json(path / "collection.json", "collection")
     try:
-        piece = of_collection(path, description)
+        piece = piece_of_collection(path, description)
         table = collection.source_table()
         labels = np.full((len(table), len(collection.fields)), -1)
         heldout = np.zeros(len(table), np.uint8)
@@ -175,13 +179,19 @@ def plan_of(collection: Collection) -> CollectionPlan:
 def _copies(
     collection: Collection, piece: Piece, kept: int
 ) -> tuple[dict[str, Copied], list[SourceRow]]:
-    """The groups of copies, and the rows of the excluded ones."""
+    """The duplicates by path, and the rows of the excluded ones.
+
+    Args:
+        collection: the opened collection.
+        piece: the same collection as a piece.
+        kept: the number of its source pictures that are not excluded.
+    """
     copies: dict[str, Copied] = {}
     excluded: list[tuple[int, str, tuple[str, ...]]] = []
     for row in collection.duplicates_table():
         copies[row["path"]] = Copied(int(row["group"]), row["kind"], float(row["distance"]))
         if row["kept"] == "0":
-            labels = tuple((row.get("labels") or "").split(LABELS_APART))
+            labels = tuple((row.get("labels") or "").split(LABEL_SEPARATOR))
             excluded.append((int(row["row"]), row["path"], labels))
     rows = [
         SourceRow(name, labels, {}, piece, kept + number)

@@ -1,4 +1,4 @@
-"""Move a finished collection to its place, atomically."""
+"""Move a finished collection to its destination, in place of an earlier one."""
 
 import glob
 import os
@@ -12,9 +12,9 @@ from impasto.files import atomic_folder, expand_home
 
 
 def collection_folder(destination: Path) -> Path:
-    """The absolute path of a collection's folder; of a link its target, which is what gets replaced."""
+    """The absolute path of a collection's folder. A link is resolved, so that its target is replaced."""
     path = expand_home(destination).absolute()
-    # Not resolve(), which raises on a link to itself.
+    # Not Path.resolve, which raises an error on a link to itself.
     return Path(os.path.realpath(path)) if path.name in ("", "..") or path.is_symlink() else path
 
 
@@ -24,7 +24,7 @@ def work_folder(destination: Path) -> Path:
 
 
 def replace_collection(destination: Path, plan: CollectionPlan) -> None:
-    """Write a collection, replacing an earlier one, and delete its work folder.
+    """Write a collection in place of an earlier one, and delete the parts of the packing.
 
     Raises:
         ImpastoError: it cannot be written; the earlier collection is unchanged.
@@ -40,11 +40,11 @@ def replace_collection(destination: Path, plan: CollectionPlan) -> None:
 def _move_into_place(new: Path, destination: Path) -> None:
     """Move a finished folder over a collection or an empty folder.
 
-    Between the two renames there is no collection; `recover` puts the old one back if the process
-    dies just then. Meanwhile it lies where no other machine deletes it.
+    Between the two renames there is no collection. If the process dies then, `recover` puts the old one
+    back, which has a hidden name beside the destination that no other machine deletes.
 
     Raises:
-        ImpastoError: the operating system does not let it.
+        ImpastoError: the operating system refuses.
     """
     try:
         if destination.is_dir() and not any(destination.iterdir()):
@@ -61,8 +61,8 @@ def _move_into_place(new: Path, destination: Path) -> None:
 
 
 def recover(destination: Path) -> None:
-    """After a crash in replacing: put the old collection back, or delete it if the new one is in
-    place."""
+    """After a crash in `_move_into_place`: put the old collection back, or delete it if the new one is
+    complete."""
     for old in destination.parent.glob(f".{glob.escape(destination.name)}.replaced-*"):
         if (destination / "collection.json").is_file():
             delete_folder(old)

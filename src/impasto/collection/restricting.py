@@ -1,4 +1,4 @@
-"""Choose some of a collection's pictures by a condition, without packing them again."""
+"""Choose some of a collection's pictures by a condition, without packing again."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from impasto.sources.where import Condition, parse
 _SHORT = re.compile(
     r"""\s*(?P<column>[^\W\d][\w.-]*|"[^"]+")\s*=\s*(?P<text>[^\s'"=<>][^"=<>]*?)\s*"""
 )
-"""A class without quotes, `style=Ukiyo-e`, as `sample --class` takes it."""
+"""A column and a text without quotes, `style=Ukiyo-e`, as in `sample --class`."""
 _NUMBERING = "index"
-"""The column of `sources.csv` that only numbers its rows."""
+"""The column of `sources.csv` that numbers its rows. Conditions cannot use it."""
 
 
 class Field(Protocol):
@@ -33,21 +33,22 @@ def select_pictures(
     sources: np.ndarray,
     table: Sequence[Mapping[str, str]],
 ) -> tuple[str, np.ndarray]:
-    """The pictures of which a condition is true; see `sources/where.py`.
+    """Choose pictures by a condition; see `sources/where.py`.
 
     Args:
         text: the condition, on label fields and on the columns of `sources.csv`; or a column and
             its text without quotes, `style=Ukiyo-e`.
-        fields: the label fields.
-        labels: [N, F]: the class of each picture, or -1.
-        sources: [N]: the row of each picture in the table.
+        fields: the F label fields.
+        labels: [N, F], the class of each picture in each field, or -1.
+        sources: [N], the row of each picture in the table.
         table: the rows of `sources.csv`.
 
     Returns:
-        The condition, with quotes; and whether it is true, bool [N].
+        The condition, with quotes; and whether it is true of each picture, bool [N].
 
     Raises:
-        ImpastoError: it cannot be parsed, or names an unknown column or a text that no picture has.
+        ImpastoError: the condition cannot be parsed, or names an unknown column or a text that no
+            picture has.
     """
     used, first, place = np.unique(sources, return_index=True, return_inverse=True)
     rows = [
@@ -69,6 +70,7 @@ def select_pictures(
 
 
 def _named(fields: Sequence[Field], labels: np.ndarray) -> dict[str, str]:
+    """By field: the class name for a picture's labels [F], blank if unknown."""
     return {
         field.name: field.classes[number] if number >= 0 else ""
         for field, number in zip(fields, labels.tolist(), strict=True)
@@ -76,7 +78,11 @@ def _named(fields: Sequence[Field], labels: np.ndarray) -> dict[str, str]:
 
 
 def parse_condition(text: str, columns: Sequence[str]) -> Condition:
-    """A condition, or a column and its text without quotes.
+    """Parse a condition, or a column and its text without quotes.
+
+    Args:
+        text: such as `style = 'Ukiyo-e'` or `style=Ukiyo-e`.
+        columns: the known columns.
 
     Raises:
         ImpastoError: it cannot be parsed, or there is no such column.

@@ -1,4 +1,4 @@
-"""Read pictures from shards by index, through memory maps; compressed ones are decoded."""
+"""Read pictures from shards by index, through memory maps. Compressed pictures are decoded."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -21,10 +21,9 @@ _MAGIC = b"\x93NUMPY"
 
 
 class ShardReader:
-    """All pictures of one resolution, numbered through their shards.
+    """Reads the N pictures of one resolution, which are numbered consecutively through their shards.
 
-    Files are memory-mapped, with the offsets of compressed shards, so only requested pictures are
-    read.
+    The files are memory-mapped, so that only requested pictures are read from the disk.
 
     Args:
         folder: where the shards are.
@@ -101,15 +100,25 @@ class ShardReader:
         return pixels
 
     def stored(self, indices: np.ndarray) -> Stored:
-        """Some pictures as stored: pixels [B, H, W, 3], or each one's bytes.
+        """Some pictures as they are stored, so that `ShardWriter.append_stored` can copy them without
+        decoding.
 
-        `ShardWriter.append_stored` takes them without decoding.
+        Args:
+            indices: as for `pixels`.
+
+        Returns:
+            uint8 [B, H, W, 3] of raw shards; else the encoded bytes of each picture.
         """
         if self.encoding == RAW:
             return self.pixels(indices)
         return [self._bytes(int(index)) for index in self._checked(indices)]
 
     def _checked(self, indices: np.ndarray) -> np.ndarray:
+        """The indices, counted from 0.
+
+        Raises:
+            IndexError: an index is out of range or not an integer.
+        """
         indices = np.asarray(indices)
         if indices.size == 0:
             indices = indices.astype(np.int64)
@@ -121,7 +130,7 @@ class ShardReader:
         return indices - self._first if self._first else indices
 
     def _bytes(self, index: int) -> bytes:
-        """A compressed picture."""
+        """The encoded bytes of a compressed picture, counted from 0."""
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
         offsets = self._offsets[number]
         place = index - int(self._starts[number])
@@ -170,7 +179,7 @@ class ShardReader:
 
 
 def file_name(name: str) -> str:
-    """Check that a name is a file's in the collection's folder, not a path out of it.
+    """Check that `name` is the name of a file, not a path to another folder.
 
     Raises:
         ValueError: it is a path.
@@ -181,11 +190,14 @@ def file_name(name: str) -> str:
 
 
 def check_size(path: Path, size: int) -> None:
-    """Compare a file's length with the recorded one.
+    """Check a file's length. A missing file passes; opening it raises the error.
+
+    Args:
+        path: of the file.
+        size: recorded length in bytes.
 
     Raises:
-        ImpastoError: it differs, or the file is a Git LFS pointer. A missing file raises when it is
-            opened.
+        ImpastoError: the length differs, or the file is a Git LFS pointer.
     """
     refuse_pointer_file(path)
     if path.exists() and path.stat().st_size != size:
@@ -195,16 +207,20 @@ def check_size(path: Path, size: int) -> None:
 
 
 def load_array(path: Path, **how: Any) -> np.ndarray:
-    """A `.npy` file of a collection, never unpickling.
+    """Read a `.npy` file of a collection, without unpickling.
+
+    Args:
+        path: of the file.
+        how: further arguments of `np.load`.
 
     Raises:
-        ImpastoError: it is missing, damaged or a Git LFS pointer.
+        ImpastoError: the file is missing, unreadable, damaged or a Git LFS pointer.
     """
     refuse_pointer_file(path)
     try:
         with path.open("rb") as file:
             is_array = file.read(len(_MAGIC)) == _MAGIC
-        # Otherwise NumPy might take it for a zip of arrays, or advise how to load a pickle.
+        # NumPy might read another file as a zip of arrays, or recommend allow_pickle.
         array = np.load(path, allow_pickle=False, **how) if is_array else None
     except FileNotFoundError:
         raise ImpastoError(f"{path} is missing; {RESTORE}") from None
@@ -220,18 +236,18 @@ def load_array(path: Path, **how: Any) -> np.ndarray:
 # Decoding in threads
 
 _pools: dict[int, ThreadPoolExecutor] = {}
-"""The thread pool by process id, because a forked process inherits a pool without threads."""
+"""By process id: the thread pool. A forked process inherits a pool whose threads do not exist."""
 
 
 def _thread_count() -> int:
-    """How many threads decode: one for each core, shared among the processes that torchrun started on
-    this machine (LOCAL_WORLD_SIZE)."""
+    """The number of decoding threads: one for each core, divided among the processes that torchrun
+    started on this machine (LOCAL_WORLD_SIZE)."""
     processes = os.environ.get("LOCAL_WORLD_SIZE", "")
     return max(1, available_cores() // max(1, int(processes) if processes.isdecimal() else 1))
 
 
 def _pool() -> ThreadPoolExecutor:
-    """The decoding threads, shared by all readers and started on first use."""
+    """The decoding threads, which all readers share; started on first use."""
     if os.getpid() not in _pools:
         _pools.clear()
         _pools[os.getpid()] = ThreadPoolExecutor(_thread_count(), "impasto-decode")
@@ -239,8 +255,8 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def _for_each(do: Callable[[int], None], count: int) -> None:
-    """Call `do` for 0 to `count` - 1, in threads if there are several cores (decoders release the
-    GIL). The first error is raised."""
+    """Call `do` with 0 to `count` - 1, in threads if there are several cores. The decoders release the
+    GIL. The first error is raised."""
     parts = min(count, _thread_count())
     if parts <= 1:
         for place in range(count):

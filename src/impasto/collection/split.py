@@ -1,4 +1,4 @@
-"""Choose the held-out source pictures, by a hash of their names so that the choice is stable."""
+"""Choose the held-out source pictures by a hash of their paths, so that the choice is stable."""
 
 import hashlib
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 
 def rank(relative: str, seed: int) -> int:
-    """A picture's sort key for holding out: a hash of its relative path and the seed."""
+    """A picture's rank for holding out: 64 bits of a hash of its path in the source and the seed."""
     digest = hashlib.sha256(f"{seed}\n{relative}".encode()).digest()
     return int.from_bytes(digest[:8], "big")
 
@@ -19,23 +19,26 @@ def held_out(
     seed: int,
     kept: Sequence[bool] | None = None,
 ) -> list[bool]:
-    """Whether each source picture is held out: the `share` of them that rank lowest.
+    """Choose the source pictures to hold out: the `share` of them with the lowest ranks.
 
-    Adding or removing a picture changes few others, since ranks are independent. Two rules override
-    the rank:
-    - a group is on one side, by the rank of its first name, so that no copy of a training picture
-      is held out;
-    - the last picture of a class stays for training.
+    Adding or removing a picture changes the choice of few others, because ranks are independent. Two
+    rules override the rank:
+    - a group is on one side, by the rank of its first path in the alphabet, so that no copy of a
+      training picture is held out;
+    - at least one picture of each class stays for training.
 
     Args:
-        paths: relative paths, distinct.
-        groups: equal for pictures that must be on one side (see `Duplicates.side`).
-        labels: the class of each in every field, empty where unknown.
-        share: the share to hold out, in [0, 1). If it is above 0 and there are five pictures or
-            more in several groups, at least one is held out; at least one never is.
+        paths: paths in the source, [S], distinct.
+        groups: equal for pictures that must be on one side, [S] (see `Duplicates.side`).
+        labels: the class of each picture in every field, [S], empty where unknown.
+        share: the share to hold out, in [0, 1). If it is above 0 and there are at least five
+            pictures in several groups, at least one picture is held out. At least one never is.
         seed: of the ranks.
-        kept: whether each is packed; None: all are. Excluded duplicates are on the side of their
-            group, but are not counted.
+        kept: whether each picture is packed, [S]; None: all are. Excluded duplicates are on the side
+            of their group, but are not counted.
+
+    Returns:
+        Whether each picture is held out, [S].
     """
     names: dict[Hashable, str] = {}
     members: dict[Hashable, list[int]] = {}
@@ -55,7 +58,7 @@ def held_out(
     taken = 0
     for group in order:
         size, classes = len(members[group]), _classes(labels, members[group])
-        # A group may exceed the rest of the share; a later one may still fit.
+        # A group may be larger than the rest of the share, where a smaller later one still fits.
         if taken + size > wanted or any(left[item] == n for item, n in classes.items()):
             continue
         left -= classes

@@ -1,7 +1,7 @@
-"""Write pictures to shards as they come.
+"""Write pictures to shards, one after the other.
 
-A raw shard is a plain `.npy` file. A shard of compressed pictures is two files: their bytes in
-sequence, and their offsets (`.offsets.npy`).
+A raw shard is a plain `.npy` file. A shard of compressed pictures is two files: the pictures' bytes one
+after the other, and their offsets (`.offsets.npy`).
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from impasto.files import sha256_of_file
 from impasto.resolution import Resolution, area, width_and_height
 
 SHARD_BYTES = 2**30
-"""Most bytes of a shard (but at least one picture)."""
+"""Most bytes of a shard; a single larger picture is allowed."""
 
 
 def shard_name(number: int, encoding: str = RAW, prefix: str = "images") -> str:
@@ -27,7 +27,7 @@ def shard_name(number: int, encoding: str = RAW, prefix: str = "images") -> str:
 
 
 def offsets_name(shard: str) -> str:
-    """The file with the offsets of a compressed shard's pictures."""
+    """The name of the file with the offsets of a compressed shard's pictures."""
     return shard.removesuffix(".bin") + ".offsets.npy"
 
 
@@ -39,14 +39,14 @@ def shard_prefix(
 
 
 class ShardWriter:
-    """Appends pictures to a sequence of shards; their division does not depend on how many are
-    appended at a time.
+    """Appends pictures to a sequence of shards, in a `with` block. Which pictures are in which shard
+    does not depend on how many are appended at a time.
 
     Args:
         folder: where the shards go; files of their names must not exist.
         resolution: of the pictures.
         encoding: `raw`, or a name in `ENCODINGS`.
-        prefix: of the file names.
+        prefix: the beginning of the file names.
     """
 
     def __init__(
@@ -76,11 +76,15 @@ class ShardWriter:
         if error is None:
             self.close()
         elif self._file is not None:
-            self._file.close()  # An interrupted shard is discarded anyway.
+            self._file.close()  # The caller discards an interrupted shard.
             self._file = None
 
     def append(self, pixels: np.ndarray) -> None:
-        """Add pictures, uint8 [K, H, W, 3], in order; for compressed shards they are encoded here."""
+        """Add pictures, uint8 [K, H, W, 3], in order. For compressed shards they are encoded first.
+
+        Raises:
+            ValueError: they have another type or size.
+        """
         width, height = width_and_height(self.resolution)
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (height, width, 3):
             raise ValueError(f"{pixels.dtype} {pixels.shape} for shards of {self.resolution} px")
@@ -89,7 +93,7 @@ class ShardWriter:
             return
         while len(pixels):
             if self._file is None:
-                # The header of a full shard, as most are; it is part of the hash.
+                # The header of a full shard, as most shards are full; it is part of the SHA-256.
                 self._begin()
                 self._write(_header(self.capacity, self.resolution))
             part = pixels[: self.capacity - self._count]
@@ -100,7 +104,11 @@ class ShardWriter:
                 self._finish()
 
     def append_encoded(self, items: Sequence[bytes]) -> None:
-        """Add pictures that `encode` has compressed, in order."""
+        """Add pictures that `encode` has compressed, in order.
+
+        Raises:
+            ValueError: the shards are raw.
+        """
         if self.encoding == RAW:
             raise ValueError("raw shards take pixels")
         for item in items:
@@ -113,15 +121,19 @@ class ShardWriter:
             self._count += 1
 
     def append_stored(self, stored: Stored) -> None:
-        """Add pictures from `ShardReader.stored`, of shards with the same encoding."""
+        """Add pictures from `ShardReader.stored` of shards with the same encoding, in order."""
         if isinstance(stored, np.ndarray):
             self.append(stored)
         else:
             self.append_encoded(stored)
 
     def describe(self) -> list[dict[str, Any]]:
-        """Each shard's file, pictures, bytes and sha256, and those of its offsets, for
-        `collection.json`; call it after `close`."""
+        """For `collection.json`: each shard's file, number of pictures, bytes and SHA-256, and those of
+        its offsets.
+
+        Raises:
+            RuntimeError: it was called before `close`.
+        """
         if self._file is not None:
             raise RuntimeError("the last shard is still being written")
         return self._shards
@@ -149,8 +161,8 @@ class ShardWriter:
         path = self.folder / shard_name(len(self._shards), self.encoding, self.prefix)
         digest = self._digest.hexdigest()
         if self.encoding == RAW and self._count < self.capacity:
-            # The number of pictures is known only now. NumPy's header leaves room for it, so that
-            # its length stays the same.
+            # The number of pictures is known only now. NumPy pads its header for any number, so its
+            # length stays the same.
             self._file.seek(0)
             self._file.write(_header(self._count, self.resolution))
             self._file.close()
@@ -175,7 +187,7 @@ class ShardWriter:
 
 
 def _header(pictures: int, resolution: Resolution) -> bytes:
-    """The `.npy` header of pixels [K, H, W, 3]; of the same length for any number."""
+    """The `.npy` header of pixels [K, H, W, 3]. It has the same length for any K."""
     buffer = io.BytesIO()
     width, height = width_and_height(resolution)
     shape = (pictures, height, width, 3)

@@ -21,8 +21,8 @@ IDS = frozenset(_IDS.split())
 """Column names that may identify anything, not only files."""
 CERTAIN = frozenset({"file", "filename"})
 """A table with such a column is about files."""
-# Columns that `sources.csv` fills itself; a label may not have the same name.
-_TAKEN = ("index", "path", "sha256", "width", "height", "split")
+COMPUTED = ("index", "path", "sha256", "width", "height", "split")
+"""Columns of `sources.csv` that packing computes. A label field may not have their names."""
 _NO_LABELS = frozenset({"file", "filename", "filepath", "path", "imagepath", "image"})
 _SYNONYMS = {
     "title": ("name",),
@@ -34,7 +34,7 @@ _SYNONYMS = {
 """By column of `sources.csv`: names of columns that fill it where none has its own name."""
 NO_CLASS = frozenset(
     {
-        *_TAKEN,
+        *COMPUTED,
         "file",
         "file_name",
         "filename",
@@ -55,7 +55,7 @@ def label_columns(place: str, columns: Sequence[str], labels: tuple[str, ...]) -
     Raises:
         ImpastoError: there is none; the message lists those there are.
     """
-    valid = [name for name in columns if name not in _TAKEN and squeezed(name) not in _NO_LABELS]
+    valid = [name for name in columns if name not in COMPUTED and squeezed(name) not in _NO_LABELS]
     found = []
     for label in labels:
         name = label.lower()

@@ -1,12 +1,12 @@
-"""Export collections for other tools: one file a format, so that a new one touches no other.
+"""Write collections in formats of other tools. Each format is a file, so a new one changes no other.
 
 A format is a module with:
 - `TITLE: str`, its name for messages;
-- `DEFAULT_SPLIT: str`, the default split, a name in `SPLITS`;
-- `SINGLE_FIELD: bool`, whether it holds a single label field;
+- `DEFAULT_SPLIT: str`, a name in `SPLITS`;
+- `SINGLE_FIELD: bool`, whether it can hold only one label field;
 - `NEEDS_CLASS: bool`, whether every picture must have a class if any has;
 - `RECORDS_SPLIT: bool`, whether it records which pictures are held out;
-- `write(job: Job, out: Path) -> None`, which writes all or nothing.
+- `write(job: Job, out: Path) -> None`, which writes everything or nothing.
 """
 
 import importlib
@@ -29,21 +29,21 @@ from impasto.registry import module_names
 from impasto.resolution import area
 
 SPLITS = {"train": ("train",), "heldout": ("test",), "all": ("train", "test")}
-"""By split option: the parts that are written, under their usual names."""
+"""By value of `--split`: the parts that are written, `train` and `test`."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of pictures done and of all."""
 
 _CHUNK = 256
 _CHUNK_BYTES = 2**26
-"""Limits on pixels in memory at once: bytes, and pictures."""
-# Columns of sources.csv that are not written, because the files have their own.
+"""Most pictures, and most bytes of pixels, in memory at once."""
 _OWN_COLUMNS = ("index", "split")
+"""Columns of `sources.csv` that are not copied, because the written files have their own."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """An unpacking job."""
+    """What is written: a collection, its label fields, and the pictures."""
 
     collection: Collection
     fields: tuple[int, ...]
@@ -54,15 +54,17 @@ class Job:
 
     @cached_property
     def total(self) -> int:
+        """The number of pictures to write."""
         return sum(map(len, self.parts.values()))
 
     def label_fields(self) -> list[LabelField]:
+        """The label fields that are written."""
         return [self.collection.fields[column] for column in self.fields]
 
     def pictures(self) -> Iterator[tuple[str, int, bytes]]:
-        """The part, index and PNG file of each picture, part by part.
+        """The part, the index and the PNG file of each picture, part by part.
 
-        They are compressed in parallel, with few in memory at once.
+        Pictures are compressed in parallel. Few are in memory at once.
         """
         picture_bytes = area(self.collection.resolution) * 3
         chunk = max(1, min(_CHUNK, _CHUNK_BYTES // picture_bytes))
@@ -79,7 +81,14 @@ class Job:
                     self.progress(done, self.total)
 
     def provenance(self, leave_out: Sequence[str] = ()) -> tuple[list[str], list[dict[str, str]]]:
-        """Descriptions of the source pictures: the columns that are not blank, and a row for each."""
+        """Descriptions of the source pictures from `sources.csv`.
+
+        Args:
+            leave_out: columns that are not wanted.
+
+        Returns:
+            The names of the other columns that are not blank for every picture; and all rows.
+        """
         rows = self.collection.source_table()
         names = list(rows[0]) if rows else []
         kept = [name for name in names if name not in (*_OWN_COLUMNS, *leave_out)]
@@ -91,8 +100,11 @@ class Unpacked:
     """The result of unpacking."""
 
     pictures: int
+    """The number of pictures written."""
     format: str
+    """The format's title."""
     notes: list[str]
+    """Notes for the user, a sentence each."""
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -125,7 +137,7 @@ def unpack(
     split: str | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Unpacked:
-    """Write a collection in another format, whole or not at all.
+    """Write a collection in another format. If it fails, nothing is left behind.
 
     Args:
         collection: opened at the resolution to write.
@@ -133,10 +145,11 @@ def unpack(
         name: the format.
         labels: the label fields to write; None: all, (): none.
         split: a name in `SPLITS`; None: the format's default.
-        progress: called now and then.
+        progress: called now and then with the number of pictures done and of all.
 
     Raises:
-        ImpastoError: `out` exists, an option is unknown, or the format cannot hold the choice.
+        ImpastoError: `out` exists or cannot be written; a format, a split or a label field is unknown;
+            the format cannot hold what was chosen; or there is no picture to write.
     """
     module = _format(name)
     if out.exists() or out.is_symlink():
@@ -160,16 +173,16 @@ def unpack(
 def _chosen(
     collection: Collection, module: ModuleType, wanted: str, fields: tuple[int, ...]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The pictures to write, by part, and notes on the others.
+    """The indices of the pictures to write, by part, and notes on the others.
 
     Args:
-        collection: what is unpacked.
-        module: the format.
+        collection: the collection to write.
+        module: the format's module.
         wanted: a name in `SPLITS`.
-        fields: the label fields that are written.
+        fields: columns of the label fields to write.
 
     Raises:
-        ImpastoError: no picture is left.
+        ImpastoError: there is no picture to write.
     """
     parts = {"train": collection.train_indices, "test": collection.heldout_indices}
     notes = []

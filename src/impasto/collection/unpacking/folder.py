@@ -1,8 +1,8 @@
-"""A folder of PNGs by class, and a table: train/Cubism/00000012.png and metadata.csv.
+"""A folder of PNGs by class, such as train/Cubism/00000012.png, with a table, metadata.csv.
 
-torchvision's ImageFolder (OUT/train), Hugging Face's imagefolder and `impasto pack` read it.
-Pictures of unknown class are in a folder `unknown`, which other tools read as a class; outside of a
-folder, they would make imagefolder drop all classes.
+torchvision's ImageFolder (OUT/train), Hugging Face's imagefolder and `impasto pack` read it. Pictures of
+unknown class are in a folder `unknown`, which other tools read as a class. Without it, imagefolder would
+drop all classes.
 """
 
 import csv
@@ -23,7 +23,7 @@ RECORDS_SPLIT = True
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _LONGEST = 80
-"""Letters of a folder's name: at most 240 bytes of 255."""
+"""Most characters of a folder's name, which are at most 240 bytes (file systems allow 255)."""
 
 
 def write(job: Job, out: Path) -> None:
@@ -34,9 +34,9 @@ def write(job: Job, out: Path) -> None:
     """
     collection = job.collection
     (column,) = job.fields or (None,)
-    # The table has all fields, also that of the folders.
+    # The table has all fields, also the one by which there are folders.
     fields = [field.name for field in collection.fields]
-    # The last is the folder of -1.
+    # The label -1 indexes the last name, `unknown`.
     names = [] if column is None else folder_names([*collection.fields[column].classes, "unknown"])
     columns, sources = job.provenance(leave_out=fields)
     with (

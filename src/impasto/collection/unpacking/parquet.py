@@ -1,8 +1,8 @@
-"""Parquet as Hugging Face's `datasets` opens it: `load_dataset(OUT)`, with Image and ClassLabel.
+"""Parquet that Hugging Face's `datasets` opens by `load_dataset(OUT)`, with Image and ClassLabel
+features.
 
-The features are JSON in the schema's metadata, as `datasets` itself writes them; by its
-documentation, negative numbers mean no class. Small row groups allow browsing and reading in little
-memory.
+The features are JSON in the schema's metadata, as `datasets` itself writes them. By its documentation,
+negative numbers mean no class. Small row groups can be read in little memory.
 """
 
 import json
@@ -28,17 +28,17 @@ _GROUP_ROWS = 1000
 _GROUP_BYTES = 2**24
 """Most rows and bytes of a row group."""
 _FILE_BYTES = 500 * 10**6
-"""A file ends with the row group that reaches this size, as in `datasets`."""
+"""A file is closed after the row group that reaches this size, as in `datasets`."""
 _PAGE_ROWS = 4
-"""Pictures between checks whether a page is full."""
+"""Most pictures after which pyarrow checks whether a page is full."""
 
 
 def write(job: Job, out: Path) -> None:
     """Write the folder: `data/train-00000-of-00002.parquet` and so on.
 
     Raises:
-        ImpastoError: pyarrow is not installed, `out` has a file's name, a label has the picture
-            column's name, or it cannot be written.
+        ImpastoError: pyarrow is not installed, `out` has a file's name, a label field has the name of
+            the picture column, `sources.csv` has a wrong number, or the folder cannot be written.
     """
     library()
     if out.suffix.lower() == ".parquet":
@@ -59,7 +59,7 @@ def write(job: Job, out: Path) -> None:
 
 
 def _groups(job: Job) -> Iterator[tuple[str, list[tuple[int, bytes]]]]:
-    """For each row group: the part, the indices and the PNGs."""
+    """For each row group: the part, and the index and the PNG of each picture."""
     part, rows, size = "", list[tuple[int, bytes]](), 0
     for next_part, index, file in job.pictures():
         if rows and (next_part != part or len(rows) >= _GROUP_ROWS or size >= _GROUP_BYTES):
@@ -86,7 +86,7 @@ def _whole_number(column: str, text: str | None) -> int | None:
 
 
 class _Files:
-    """Writes the files of all parts, with a new file when one is full."""
+    """Writes row groups to the files of all parts, with a new file when one is full."""
 
     def __init__(self, folder: Path, job: Job) -> None:
         import pyarrow
@@ -113,7 +113,7 @@ class _Files:
         self._schema = pyarrow.schema(kinds, metadata={"huggingface": information})
 
     def write(self, part: str, rows: list[tuple[int, bytes]]) -> None:
-        """Add a row group; parts follow each other."""
+        """Add a row group, part by part."""
         if self._writer is not None and (self._bytes >= _FILE_BYTES or not self._paths[part]):
             self._close()
         if self._writer is None:

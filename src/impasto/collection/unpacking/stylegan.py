@@ -1,8 +1,8 @@
-"""The zip that StyleGAN2-ADA and its successors train on (NVlabs' dataset_tool.py, its help text).
+"""The zip that StyleGAN2-ADA and its successors train on, by the help text of NVlabs' dataset_tool.py.
 
-PNGs of one size, stored, in folders of a thousand, and `dataset.json`: {"labels": [[name, class],
-...]} with classes as numbers from 0, or {"labels": null}. Those programs ignore other keys, so the
-names of the field and its classes are added for people and `impasto pack`.
+It holds PNGs of one size, uncompressed, in folders of a thousand, and `dataset.json`: {"labels": [[name,
+class], ...]} with classes as numbers from 0, or {"labels": null}. Those programs ignore other keys, so
+the names of the field and of its classes are added for people and `impasto pack`.
 """
 
 import json
@@ -27,8 +27,8 @@ def write(job: Job, out: Path) -> None:
     """Write the archive.
 
     Raises:
-        ImpastoError: its name does not end in .zip or the pictures are no squares, which those
-            programs require, or it cannot be written.
+        ImpastoError: its name does not end in .zip or the pictures are no squares, both of which those
+            programs require; or it cannot be written.
     """
     if not isinstance(job.collection.resolution, int):
         raise ImpastoError(
