@@ -121,6 +121,9 @@ def test_merges_come_from_a_table(tmp_path: Path) -> None:
     table.write_text("field,from,into\nstyle,a,b\n")
     with pytest.raises(ImpastoError, match=r"row 2 of .* does not name field, from and to"):
         read_merges(str(table))
+    table.write_text("field,from,to\n")
+    with pytest.raises(ImpastoError, match=r"merges\.csv has no rows, such as style,Shin-hanga,"):
+        read_merges(str(table))
     with pytest.raises(ImpastoError, match=r"there is no .*other\.csv, which --merge names"):
         read_merges(str(tmp_path / "other.csv"))
 

@@ -1,6 +1,7 @@
 """The readers: what they claim, what they list, what they leave out, and what they refuse."""
 
 import json
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from impasto.errors import ImpastoError
 from impasto.readers import read_source
 from impasto.sources.file_names import find_named, plain
 from impasto.sources.listing import ABOUT, Listing
-from impasto.sources.trees import tidy
+from impasto.sources.trees import Folder, UnusableError, tidy
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -356,6 +357,13 @@ def write_lines(folder: Path, *rows: object, name: str = "metadata.jsonl") -> No
     folder.mkdir(parents=True, exist_ok=True)
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
     (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes in folders are a matter of Unix")
+def test_a_pipe_in_place_of_a_table_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "metadata.csv")
+    with pytest.raises(UnusableError, match="not a file"):
+        Folder(tmp_path).read("metadata.csv")
 
 
 def test_json_lines(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What names and columns say of the part that a picture is in."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from impasto.collection import PackOptions, pack
 from impasto.readers import read_source
-from impasto.sources.heldout import is_heldout
-from impasto.sources.listing import Listing
+from impasto.sources.heldout import hold_out, is_heldout
+from impasto.sources.listing import Entry, Listing
+from impasto.sources.where import where
 from tests.helpers.webdataset import picture, samples, shard
 
 TAKEN = "--heldout and --seed have no effect"
@@ -126,6 +128,18 @@ def test_columns_that_do_not(
     else:
         assert listing.notes[0].startswith(note)
     assert len(listing.notes) < 2 or "no labels" in listing.notes[1]
+
+
+def test_the_advised_condition_can_be_read() -> None:
+    entries = [
+        Entry(f"{n}.png", about={"Data Split": word}, stamp="1")
+        for n, word in enumerate(["train", "test", "don't know", "don't know", "don't know"])
+    ]
+    listing = Listing("a folder with a table", entries=entries)
+    hold_out(listing, [False] * len(entries))
+    (note,) = listing.notes
+    (condition,) = shlex.split(note.partition("--where ")[2])
+    assert [entry.relative for entry in where(listing, condition).entries] == ["0.png", "1.png"]
 
 
 def test_folders_decide_where_no_column_does(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def held_out(
     seed: int,
     kept: Sequence[bool] | None = None,
 ) -> list[bool]:
-    """Choose the source pictures to hold out: the `share` of them with the lowest ranks.
+    """Whether each source picture is held out: the `share` of them with the lowest ranks.
 
     Adding or removing a picture changes the choice of few others, because ranks are independent. Two
     rules override the rank:
@@ -36,9 +36,6 @@ def held_out(
         seed: of the ranks.
         kept: whether each picture is packed, [S]; None: all are. Excluded duplicates are on the side
             of their group, but are not counted.
-
-    Returns:
-        Whether each picture is held out, [S].
     """
     names: dict[Hashable, str] = {}
     members: dict[Hashable, list[int]] = {}

@@ -107,6 +107,8 @@ def read_merges(text: str) -> list[str]:
         raise ImpastoError(f"{path} {error}") from error
     if table.unreadable:
         raise ImpastoError(f"--merge: {table.unreadable[0].why}")
+    if not table.rows:
+        raise ImpastoError(f"{path} has no rows, such as style,Shin-hanga,Ukiyo-e")
     merged: dict[tuple[str, str], list[str]] = {}
     for row in table.rows:
         field, old, new = (class_name(row.cells.get(name, "")) for name in ("field", "from", "to"))

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from impasto.formatting import counted
 from impasto.sources.listing import Listing
+from impasto.sources.where import written
 
 TRAINING = frozenset(
     {
@@ -176,10 +177,11 @@ def _not_understood(column: str, counts: Counter[str], strange: list[str]) -> st
     known = [value for value in counts if value and value not in strange]
     but = f" but {few(known)}" if known else ""
     among = [f"{value} ({counts[value]:,})" for value in sorted(strange)]
+    condition = written(column, "!=", min(strange)).replace('"', '\\"')
     return (
         f"no value of '{column}'{but} is known as a part for training or testing: {few(among)}; so "
         f"'{column}' decides nothing. Write train and test there, or leave a part out, such as by "
-        f"--where \"{column} != '{sorted(strange)[0]}'\""
+        f'--where "{condition}"'
     )
 
 

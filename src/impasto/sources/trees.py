@@ -234,6 +234,8 @@ class Folder(Tree):
         path = self.place / name if file is None or file.path is None else file.path
         assert isinstance(path, Path)
         try:
+            if path.exists() and not path.is_file():
+                raise UnusableError("unreadable: not a file")  # Reading a pipe would not end.
             return path.read_bytes()
         except OSError as error:
             raise UnusableError(f"unreadable for now: {error.strerror or error}") from error

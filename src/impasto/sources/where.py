@@ -331,6 +331,13 @@ def parse(text: str, columns: Iterable[str] | None = None) -> Condition:
     return _Parser(text, columns).condition()
 
 
+def written(column: str, sign: str, text: str) -> str:
+    """The comparison of a column with a text, as `parse` reads it."""
+    plain = re.fullmatch(r"[^\W\d][\w.-]*", column) and column.lower() not in _WORDS
+    name = column if plain else '"' + column.replace('"', '""') + '"'
+    return f"{name} {sign} '" + text.replace("'", "''") + "'"
+
+
 def row_of(entry: Entry, fields: Sequence[str]) -> dict[str, str]:
     """An entry's cells by column."""
     named = {name: label for name, label in zip(fields, entry.labels, strict=True) if label}
