@@ -232,7 +232,7 @@ def test_names_of_earlier_collections_are_drawn_whatever_is_in_them(
             Image.new("RGB", (40, 40), (number * 60, len(name) * 9, 0)).save(
                 tmp_path / "source" / name / f"{number}\n.png"
             )
-    monkeypatch.setattr(readers, "one_line_each", lambda listing: listing)
+    monkeypatch.setattr(readers, "clean_names", lambda listing: listing)
     options = PackOptions(resolution=32, duplicates="none")
     old = pack(tmp_path / "source", tmp_path / "old", options).collection
     assert set(old.fields[0].classes) == set(names)

@@ -637,12 +637,12 @@ def test_as_much_is_read_ahead_as_memory_allows(monkeypatch: pytest.MonkeyPatch)
         return item
 
     items = [3, 4, 2, 12, 1, 9, 5, 5, 5, 30, 1]
-    results = [future.result() for future in store.ahead(work, items, lambda item: item)]
+    results = [future.result() for future in store.read_ahead(work, items, lambda item: item)]
     assert results == items
     assert most[0] <= 30
     monkeypatch.setattr(store, "AT_ONCE", 3)
     under_way[0] = most[0] = 0
-    assert [future.result() for future in store.ahead(work, [1] * 20)] == [1] * 20
+    assert [future.result() for future in store.read_ahead(work, [1] * 20)] == [1] * 20
     assert most[0] == 3
 
 

@@ -16,7 +16,7 @@ from types import ModuleType
 
 from impasto.errors import ImpastoError
 from impasto.registry import load_module, names
-from impasto.sources.listing import Content, Listing, one_line_each
+from impasto.sources.listing import Content, Listing, clean_names
 from impasto.sources.remote.path import Place, RemotePath
 from impasto.sources.remote.store import Store
 from impasto.sources.trees import Source, open_source
@@ -51,7 +51,7 @@ def read_source(
     elif (source / "collection.json").is_file():
         raise ImpastoError(f"{source} is a collection already; pack from the pictures themselves")
     if isinstance(source, Path):
-        return one_line_each(read_opened(open_source(source, names_encoding), labels))
+        return clean_names(read_opened(open_source(source, names_encoding), labels))
     return _read_remote(source, labels, names_encoding)
 
 
@@ -61,7 +61,7 @@ def _read_remote(
     """As `read_source`, of an address; each picture's source is its address, if nothing else is."""
     try:
         opened = open_source(source, names_encoding)
-        listing = one_line_each(read_opened(opened, labels))
+        listing = clean_names(read_opened(opened, labels))
     finally:
         source.store.check()  # A reader may go on without what it could not read.
     _name_addresses(listing, opened)

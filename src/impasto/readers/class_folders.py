@@ -12,7 +12,7 @@ from collections.abc import Callable
 from impasto.errors import ImpastoError
 from impasto.formatting import counted
 from impasto.sources.folders import Layout, layout
-from impasto.sources.heldout import few, is_split_word
+from impasto.sources.heldout import is_split_word, listed
 from impasto.sources.json_sidecars import add_descriptions
 from impasto.sources.listing import (
     Listing,
@@ -141,6 +141,6 @@ def _split_names_note(listing: Listing) -> list[str]:
     if not odd:
         return []
     return [
-        f"{few(odd)} taken as a class like the folders beside it; if it is a part of the data set, put "
-        "the others in a folder train beside it"
+        f"{listed(odd)} taken as a class like the folders beside it; if it is a part of the data set, "
+        "put the others in a folder train beside it"
     ]

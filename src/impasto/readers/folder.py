@@ -2,7 +2,7 @@
 
 from impasto.errors import ImpastoError
 from impasto.sources.folders import layout
-from impasto.sources.heldout import few
+from impasto.sources.heldout import listed
 from impasto.sources.json_sidecars import add_descriptions
 from impasto.sources.listing import Listing, entry_of, pictures, read_from, suffix_of
 from impasto.sources.resized import without_smaller
@@ -46,7 +46,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
             if suffix_of(name) in _TABLES or name.rpartition("/")[2].lower() == "metadata.json"
         ]
         if tables:
-            more.append(f"a table counts by the name metadata.csv, or as SOURCE: {few(tables)}")
+            more.append(f"a table counts by the name metadata.csv, or as SOURCE: {listed(tables)}")
         raise ImpastoError(
             f"no labels '{', '.join(labels)}' in {source.path}: it has neither a table metadata.csv nor "
             f"a folder for each class; {'; '.join(['leave --labels out, or add one of them', *more])}"

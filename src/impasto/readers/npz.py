@@ -27,7 +27,7 @@ from impasto.sources.archives import is_archive
 from impasto.sources.array_pictures import layout_of, pixels_of, scale_of
 from impasto.sources.heldout import hold_out, is_heldout
 from impasto.sources.listing import PICTURE_SUFFIXES, Content, Entry, Listing, known, suffix_of
-from impasto.sources.numpy_files import StoredArray, arrays_in, reading, rows_of, whole
+from impasto.sources.numpy_files import StoredArray, list_arrays, read_array, read_rows, reading
 from impasto.sources.remote.path import Place
 from impasto.sources.trees import File, Source, UnusableError, file_at, tidy, unreadable
 
@@ -85,7 +85,7 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
 def _shows_pictures(file: File, if_damaged: bool) -> bool:
     """Whether there are pictures in a file."""
     try:
-        return any(map(layout_of, arrays_in(file)))
+        return any(map(layout_of, list_arrays(file)))
     except ImpastoError:
         return if_damaged
 
@@ -102,7 +102,7 @@ def _contents(
         done = 0
         try:
             with reading(array.path):
-                for row in rows_of(array, rows) if rows else []:
+                for row in read_rows(array, rows) if rows else []:
                     try:
                         made: Content = pixels_of(row, layout_of(array), scale)
                     except UnusableError as reason:
@@ -120,7 +120,7 @@ def _texts(array: StoredArray) -> list[str] | None:
     numbers. A one-hot row gives its index."""
     if math.prod(array.shape) * array.dtype.itemsize > _MOST_BYTES:
         return None
-    values = whole(array)
+    values = read_array(array)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim == 2 and values.dtype.kind in "buif" and values.shape[1] > 1:
@@ -254,11 +254,11 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
         ImpastoError: a file is damaged or a pickle, holds no pictures, or lacks a label.
     """
     listing = Listing("NumPy arrays")
-    arrays = [array for file in _files(source) for array in arrays_in(file)]
+    arrays = [array for file in _files(source) for array in list_arrays(file)]
     pictures = [array for array in arrays if layout_of(array)]
     others = [array for array in arrays if not layout_of(array)]
     if source.file is not None and not others:
-        others = [array for file in _label_files(source) for array in arrays_in(file)]
+        others = [array for file in _label_files(source) for array in list_arrays(file)]
     others = _without_objects(others, labels if pictures else ("",), listing)
     if not pictures:
         raise ImpastoError(

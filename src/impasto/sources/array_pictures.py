@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from impasto.errors import ImpastoError
-from impasto.sources.numpy_files import StoredArray, reading, rows_of
+from impasto.sources.numpy_files import StoredArray, read_rows, reading
 from impasto.sources.trees import UnusableError
 
 _CHANNELS = (1, 3, 4)
@@ -57,7 +57,7 @@ def _range(array: StoredArray) -> tuple[float, float]:
     """The least and the greatest finite value of an array."""
     least, greatest = math.inf, -math.inf
     with reading(array.path):
-        for row in rows_of(array, range(array.shape[0])):
+        for row in read_rows(array, range(array.shape[0])):
             numbers = row[np.isfinite(row)]
             if numbers.size:
                 least = min(least, float(numbers.min()))

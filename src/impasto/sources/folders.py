@@ -25,13 +25,13 @@ from impasto.sources.folder_names import (
     is_part,
     repeats,
 )
-from impasto.sources.heldout import few, is_heldout, is_split_word, words_of
+from impasto.sources.heldout import is_heldout, is_split_word, listed, words_of
 
 Folder = tuple[str, ...]
 Level = tuple[int, str]
 """A folder's level in the path, from 1, and its name."""
 
-_TIMES = frozenset(
+_NUMBERED_LABELS = frozenset(
     {
         *("year", "decade", "century", "date", "period", "month", "day", "number", "digit", "age"),
         *("fold", "part"),
@@ -88,7 +88,7 @@ def _split(tops: dict[str, set[str]], deep: bool = False) -> _Split | None:
     return _Split({top: top in kept for top in tops}, rests if by_class else {})
 
 
-class _Sorting:
+class _FolderLevels:
     """The folders of a source, from which levels are removed one by one."""
 
     def __init__(self, names: Sequence[str], shared: int) -> None:
@@ -119,7 +119,7 @@ class _Sorting:
     def depth(self) -> int:
         return max(map(len, self.rest.values()))
 
-    def take_off(self, tops: Iterable[str], classes: dict[str, str]) -> None:
+    def remove(self, tops: Iterable[str], classes: dict[str, str]) -> None:
         """Remove these folders and those that repeat them; a class in a name replaces it."""
         in_each: dict[str, list[Folder]] = {top: [] for top in tops}
         for folder, rest in self.rest.items():
@@ -143,27 +143,27 @@ class _Sorting:
                         self.passed[rest[at][0]].add(rest[at][1])
                         self.rest[folder] = rest[:at] + rest[at + 1 :]
 
-    def once_more(self) -> bool:
+    def remove_repeating(self) -> bool:
         """Remove a folder that repeats the others beside it: `x-ray/train` beside `train`."""
         tops = self.tops()
         for top, inside in tops.items():
             direct = any(len(rest) == 1 and rest[0][1] == top for rest in self.rest.values())
             if len(inside) > 1 and inside < set(tops) and not direct and is_heldout(top) is None:
-                self.take_off([top], {})
+                self.remove([top], {})
                 return True
         return False
 
-    def split(self, levels: int) -> bool:
+    def remove_split(self, levels: int) -> bool:
         """Remove the topmost folders if they are parts for training and testing."""
         if self.heldout or (found := _split(self.tops(), self.depth() > levels)) is None:
             return False
         for folder, rest in self.rest.items():
             self.heldout[folder] = bool(rest and found.heldout.get(rest[0][1]))
         self.splits = found.heldout
-        self.take_off(found.heldout, found.classes)
+        self.remove(found.heldout, found.classes)
         return True
 
-    def parts(self, levels: int, wanted: set[str]) -> bool:
+    def remove_parts(self, levels: int, wanted: set[str]) -> bool:
         """Remove the topmost folders if they are other parts.
 
         Args:
@@ -174,20 +174,20 @@ class _Sorting:
         if not tops:
             return False
         beside = {beside_split(top) for top in tops if is_heldout(top) is not None}
-        dated = _DATE.fullmatch if not wanted & _TIMES else lambda top: None
+        dated = _DATE.fullmatch if not wanted & _NUMBERED_LABELS else lambda top: None
         certain = len(beside) < 2 and all(
             is_part(top) or is_container(top) or dated(top) for top in tops
         )
         certain = certain or (self.depth() > levels and _are_initials(tops))
         if not certain:
-            meant = any(wanted & (_TIMES | set(words_of(top))) for top in tops)
+            meant = any(wanted & (_NUMBERED_LABELS | set(words_of(top))) for top in tops)
             deep = self.depth() > levels and not meant
             if not (deep and are_alike(tops) and _same_inside(tops)) and not self._are_shards(tops):
                 return False
-        self.take_off(tops, {})
+        self.remove(tops, {})
         return True
 
-    def alone(self, levels: int) -> bool:
+    def remove_single(self, levels: int) -> bool:
         """Remove a folder that holds everything that remains."""
         tops = self.tops()
         if (
@@ -199,10 +199,10 @@ class _Sorting:
             return False
         if any(len(rest) == 1 for rest in self.rest.values()):
             return False
-        self.take_off(tops, {})
+        self.remove(tops, {})
         return True
 
-    def split_below(self) -> None:
+    def remove_split_below(self) -> None:
         """Remove a level of parts for training and testing below the classes."""
         if self.heldout:
             return
@@ -291,19 +291,19 @@ class Layout:
             return []
         kept = sorted(name for name, held in self.splits.items() if held)
         rest = sorted(set(self.splits).difference(kept))
-        alone = f" (they do where {few(rest)} is packed alone)" if rest else ""
+        alone = f" (they do where {listed(rest)} is packed alone)" if rest else ""
         strange = [name for name in kept if is_heldout(name) is None]
         if strange:
             return [
-                f"held out is {few(kept)}, which has the same folders as {few(rest)} beside it; "
-                f"--heldout and --seed have no effect; if {few(kept)} is for "
-                f"training, pack {few(rest)} alone or move all into one folder"
+                f"held out is {listed(kept)}, which has the same folders as {listed(rest)} beside it; "
+                f"--heldout and --seed have no effect; if {listed(kept)} is for "
+                f"training, pack {listed(rest)} alone or move all into one folder"
             ]
         strange = [name for name in rest if is_heldout(name) is None and not is_part(name)]
-        more = f"; {few(strange)} beside them is for training" if strange else ""
+        more = f"; {listed(strange)} beside them is for training" if strange else ""
         return [
-            f"held out is what the source itself has in {few(kept)}; --heldout and --seed have no effect"
-            f"{alone}{more}"
+            f"held out is what the source itself has in {listed(kept)}; --heldout and --seed have no "
+            f"effect{alone}{more}"
         ]
 
     def skipped_note(self) -> str:
@@ -338,7 +338,7 @@ class Layout:
 
 
 def _level_list(levels: dict[int, set[str]], joined: str) -> str:
-    names = [f"level {number} ({few(sorted(levels[number]))})" for number in sorted(levels)]
+    names = [f"level {number} ({listed(sorted(levels[number]))})" for number in sorted(levels)]
     return f" {joined} ".join(names)
 
 
@@ -360,14 +360,14 @@ def layout(names: Iterable[str], levels: int = 0, fields: Sequence[str] = ()) ->
     pairs = zip(min(folders), max(folders), strict=False)
     common = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
     shared = tuple(common[: max(0, deepest - levels)])
-    sorting = _Sorting(names, len(shared))
+    left = _FolderLevels(names, len(shared))
     wanted = {word for name in fields for word in words_of(name)}
     while (
-        sorting.once_more()
-        or sorting.split(levels)
-        or sorting.parts(levels, wanted)
-        or sorting.alone(levels)
+        left.remove_repeating()
+        or left.remove_split(levels)
+        or left.remove_parts(levels, wanted)
+        or left.remove_single(levels)
     ):
         pass
-    sorting.split_below()
-    return Layout(shared, sorting.splits, dict(sorting.passed), sorting.rest, sorting.heldout)
+    left.remove_split_below()
+    return Layout(shared, left.splits, dict(left.passed), left.rest, left.heldout)

@@ -162,10 +162,11 @@ def _by_words(column: str, values: list[str]) -> tuple[list[bool | None] | None,
     if not decides:
         return None, []
     notes = [
-        f"held out is what the column '{column}' says ({few(kept)}); --heldout and --seed have no effect"
+        f"held out is what the column '{column}' says ({listed(kept)}); --heldout and --seed have no "
+        "effect"
     ]
     if others := sum(count for value, count in counts.items() if meant[value] is None):
-        which = f" ({few(strange)})" if strange else ""
+        which = f" ({listed(strange)})" if strange else ""
         notes.append(
             f"{counted(others, 'picture')} of no split that is known by its name{which}, taken for "
             "training"
@@ -175,11 +176,11 @@ def _by_words(column: str, values: list[str]) -> tuple[list[bool | None] | None,
 
 def _not_understood(column: str, counts: Counter[str], strange: list[str]) -> str:
     known = [value for value in counts if value and value not in strange]
-    but = f" but {few(known)}" if known else ""
+    but = f" but {listed(known)}" if known else ""
     among = [f"{value} ({counts[value]:,})" for value in sorted(strange)]
     condition = written(column, "!=", min(strange)).replace('"', '\\"')
     return (
-        f"no value of '{column}'{but} is known as a part for training or testing: {few(among)}; so "
+        f"no value of '{column}'{but} is known as a part for training or testing: {listed(among)}; so "
         f"'{column}' decides nothing. Write train and test there, or leave a part out, such as by "
         f'--where "{condition}"'
     )
@@ -228,7 +229,7 @@ def _by_flags(
     return None, notes
 
 
-def few(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Names for a note, the first where there are many."""
     more = f" and {len(names) - _SHOWN} others" if len(names) > _SHOWN else ""
     return f"{', '.join(sorted(names)[:_SHOWN])}{more}"

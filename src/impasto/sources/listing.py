@@ -184,7 +184,7 @@ def known(text: str, field: str) -> str:
     return "" if error and (name[0] != "#" or name == name.upper()) else name
 
 
-def one_line_each(listing: Listing) -> Listing:
+def clean_names(listing: Listing) -> Listing:
     """The listing with every field and class as `class_name` writes it, and a note on classes that
     became one by this.
 

@@ -96,7 +96,7 @@ def _header(path: Place, member: str | None) -> tuple[tuple[int, ...], bool, np.
     return tuple(int(side) for side in shape), fortran, dtype, head.tell()
 
 
-def arrays_in(file: File) -> list[StoredArray]:
+def list_arrays(file: File) -> list[StoredArray]:
     """The arrays in a file, by their headers; those of Python objects are listed, but never read.
 
     Raises:
@@ -132,7 +132,7 @@ def arrays_in(file: File) -> list[StoredArray]:
     return arrays
 
 
-def rows_of(array: StoredArray, rows: Sequence[int]) -> Iterator[np.ndarray]:
+def read_rows(array: StoredArray, rows: Sequence[int]) -> Iterator[np.ndarray]:
     """Rows of an array; their numbers must rise."""
     with _opened(array.path, array.member) as file:
         for row in rows:
@@ -143,7 +143,7 @@ def rows_of(array: StoredArray, rows: Sequence[int]) -> Iterator[np.ndarray]:
             yield np.frombuffer(data, array.dtype).reshape(array.shape[1:])
 
 
-def whole(array: StoredArray) -> np.ndarray:
+def read_array(array: StoredArray) -> np.ndarray:
     """Read a small array as a whole."""
     with reading(array.path), _opened(array.path, array.member) as file:
         file.seek(array.start)

@@ -99,8 +99,8 @@ class Archive(Tree):
             raise self.damaged(error) from error
         left_out = [(plain_name(name), reason) for name, reason in left_out]
         left_out = [(name, reason) for name, reason in left_out if name and not is_hidden(name)]
-        self._pass_over_collections(files)
-        return self._unwrapped(files, left_out)
+        self._skip_collections(files)
+        return self._without_wrapper(files, left_out)
 
     def _decoded(self, name: bytes) -> str:
         """A file's name in the encoding that the user gave.
@@ -130,7 +130,7 @@ class Archive(Tree):
             "again"
         )
 
-    def _pass_over_collections(self, files: dict[str, File]) -> None:
+    def _skip_collections(self, files: dict[str, File]) -> None:
         packed = {
             name.removesuffix("collection.json")
             for name in files
@@ -141,7 +141,7 @@ class Archive(Tree):
         for name in [name for name in files if any(name.startswith(folder) for folder in packed)]:
             del files[name], self._where[name]
 
-    def _unwrapped(
+    def _without_wrapper(
         self, files: dict[str, File], left_out: list[tuple[str, str]]
     ) -> tuple[dict[str, File], list[tuple[str, str]]]:
         wrapper = _wrapper(list(files))

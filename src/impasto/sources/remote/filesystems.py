@@ -96,13 +96,13 @@ class FilesystemStore(Store):
         return bytes(self._call("cat_file", key, seconds, **part))
 
     def names(self, key: str) -> list[str]:
-        found = self.persist(lambda: self._call("ls", key, detail=True))
+        found = self.retry(lambda: self._call("ls", key, detail=True))
         return [each["name"].rpartition("/")[2] for each in found if each["type"] == "file"]
 
     def _files(self, key: str, tell: Callable[[int], None]) -> Iterator[tuple[str, Info]]:
         # Some file systems rewrite the folder's name: the hub's adds the revision.
-        top = self.persist(lambda: self._call("info", key))["name"].strip("/")
-        found = self.persist(lambda: self._call("find", key, detail=True))
+        top = self.retry(lambda: self._call("info", key))["name"].strip("/")
+        found = self.retry(lambda: self._call("find", key, detail=True))
         tell(len(found))
         for name, entry in found.items():
             path = name.strip("/").removeprefix(top).lstrip("/")

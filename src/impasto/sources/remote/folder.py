@@ -11,7 +11,7 @@ from impasto.formatting import counted
 from impasto.messages import say
 from impasto.sources.archives import MOST_BYTES, is_hidden, plain_name
 from impasto.sources.remote.path import RemotePath, refused
-from impasto.sources.remote.store import Info, RemoteError, ahead
+from impasto.sources.remote.store import Info, RemoteError, read_ahead
 from impasto.sources.trees import File, Folder, UnusableError
 
 _EVERY = 10.0
@@ -70,7 +70,7 @@ class RemoteFolder(Folder):
             if (
                 error.errno == errno.EACCES
             ):  # Unlike a picture, a table must not be left out, or labels would be lost.
-                place.store.lose(place.key, error)
+                place.store.mark_lost(place.key, error)
             raise UnusableError(f"unreadable for now: {error.strerror}") from error
 
     def _read(self, name: str) -> bytes:
@@ -106,7 +106,7 @@ class RemoteFolder(Folder):
             UnusableError
         ] = []  # Consecutive failures, held back until their cause is known.
         some_read = False
-        for future in ahead(self._read, names, lambda name: self.files[name].size):
+        for future in read_ahead(self._read, names, lambda name: self.files[name].size):
             try:
                 content: bytes | UnusableError = future.result()
                 some_read = True
@@ -132,14 +132,14 @@ class RemoteFolder(Folder):
         store = self.place.store
         if failed % _ASK == 0:
             try:
-                store.is_there(self.place.key)
+                store.check_available(self.place.key)
             except RemoteError as unreachable:
-                store.lose(self.place.key, unreachable)
+                store.mark_lost(self.place.key, unreachable)
         if failed >= _GIVE_UP:
             if error.errno == errno.EACCES and not some_read:
                 raise refused(self.place, error) from error
             if error.again:
-                store.lose(self.place.key, error)
+                store.mark_lost(self.place.key, error)
         store.check()
 
 

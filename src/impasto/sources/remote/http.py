@@ -24,7 +24,7 @@ from impasto.sources.remote.store import (
     Info,
     RemoteError,
     Store,
-    ahead,
+    read_ahead,
     refusal,
     seconds_for,
 )
@@ -122,7 +122,7 @@ class HttpStore(Store):
         return _body(response, seconds_for(end - start), end - start)
 
     def names(self, key: str) -> list[str]:
-        files, _ = self.persist(lambda: self._page(key))
+        files, _ = self.retry(lambda: self._page(key))
         return [name for name in files if "/" not in name]
 
     def _page(self, key: str) -> tuple[list[str], list[str]]:
@@ -160,7 +160,7 @@ class HttpStore(Store):
         while folders:
             folder = folders.pop()
             place = "/".join(part for part in (key, folder) if part)
-            files, below = self.persist(lambda place=place: self._page(place))  # type: ignore[misc]
+            files, below = self.retry(lambda place=place: self._page(place))  # type: ignore[misc]
             prefix = f"{folder}/" if folder else ""
             paths |= dict.fromkeys(prefix + name for name in files if not _is_litter(name))
             for name in below:
@@ -174,7 +174,7 @@ class HttpStore(Store):
                     seen.add(path)
                     folders.append(path)
         prefix = f"{key}/" if key else ""
-        futures = ahead(lambda path: self.persist(lambda: self._info(prefix + path)), paths)
+        futures = read_ahead(lambda path: self.retry(lambda: self._info(prefix + path)), paths)
         for number, (path, future) in enumerate(zip(paths, futures, strict=True), start=1):
             try:
                 info = future.result()

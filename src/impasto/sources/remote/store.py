@@ -135,10 +135,10 @@ class Store(ABC):
     def info(self, key: str) -> Info:
         """The size and stamp of a file or folder, cached."""
         if key not in self._known:
-            self._known[key] = self.persist(lambda: self._info(key))
+            self._known[key] = self.retry(lambda: self._info(key))
         return self._known[key]
 
-    def is_there(self, key: str) -> None:
+    def check_available(self, key: str) -> None:
         """Check, without cache, whether a folder is available.
 
         Raises:
@@ -157,7 +157,7 @@ class Store(ABC):
             size: of the file, if it is known.
         """
         expected = size if end is None else end - start
-        content = self.persist(lambda: self._read(key, start, end))
+        content = self.retry(lambda: self._read(key, start, end))
         if 0 <= expected != len(content):
             raise RemoteError(
                 f"{len(content):,} bytes came where {expected:,} should: it was changed meanwhile, or "
@@ -175,10 +175,10 @@ class Store(ABC):
             return self.read(key, start, end, size)
         except RemoteError as error:
             if error.again:
-                self.lose(key, error)
+                self.mark_lost(key, error)
             raise
 
-    def lose(self, key: str, error: RemoteError) -> None:
+    def mark_lost(self, key: str, error: RemoteError) -> None:
         """Mark the place as lost, because essential data cannot be read."""
         self.lost = self.lost or ImpastoError(
             f"{self.address(key)} cannot be read ({error.strerror}), so the work ends here; what is "
@@ -205,7 +205,7 @@ class Store(ABC):
             self._known[f"{key}/{path}" if key else path] = info
             yield path, info
 
-    def persist(self, attempt: Callable[[], Result]) -> Result:
+    def retry(self, attempt: Callable[[], Result]) -> Result:
         """Retry until success, a permanent error, or the end of `PATIENCE`.
 
         Raises:
@@ -241,7 +241,7 @@ class Store(ABC):
             )
 
 
-def ahead(
+def read_ahead(
     work: Callable[[Item], Result],
     items: Iterable[Item],
     weigh: Callable[[Item], int] = lambda _: 0,
