@@ -1,1 +1,1 @@
-"""What pictures come from: folders, archives and tables, read where they lie."""
+"""The sources of pictures: folders, archives, tables and addresses, which are read without unpacking."""

@@ -1,4 +1,4 @@
-"""Pictures in numeric arrays: their axes, the range of their values, and rows as pixels."""
+"""Pictures in numeric arrays: the axes, the range of the values, and the conversion to pixels."""
 
 import math
 
@@ -9,13 +9,15 @@ from impasto.sources.numpy_files import StoredArray, read_rows, reading
 from impasto.sources.trees import UnusableError
 
 _CHANNELS = (1, 3, 4)
+"""Numbers of channels: grey, RGB, RGB with opacity."""
 _LEAST_SIDE = 4
 _TOLERANCE = 1e-3
-"""How far floating-point levels may exceed their range; rounding does."""
+"""Floating-point values may exceed their range by this much, from rounding."""
 
 
 def layout_of(array: StoredArray) -> str:
-    """Which axes an array of pictures has: `hw`, `hwc`, `chw`; blank for anything else."""
+    """The axes of a picture in an array of pictures, whose first axis is that of the pictures: `hw`,
+    `hwc` or `chw`; blank if the array holds no pictures."""
     if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
         return ""
     sides = array.shape[1:]
@@ -30,7 +32,12 @@ def layout_of(array: StoredArray) -> str:
 
 
 def scale_of(arrays: list[StoredArray]) -> tuple[float, float]:
-    """The factor and offset that turn values in arrays of one type into levels from 0 to 255.
+    """The factor and the offset that turn values into levels from 0 to 255.
+
+    The known ranges are bool, 0 to 255, 0 to 65,535 (integers), 0 to 1 and -1 to 1 (floating point).
+
+    Args:
+        arrays: of one type.
 
     Raises:
         ImpastoError: the values are in none of the known ranges.
@@ -66,7 +73,15 @@ def _range(array: StoredArray) -> tuple[float, float]:
 
 
 def pixels_of(values: np.ndarray, layout: str, scale: tuple[float, float]) -> np.ndarray:
-    """A row as uint8 [H, W, 3].
+    """A row of an array as pixels. Transparent pixels are put on white.
+
+    Args:
+        values: one picture, with the axes of `layout`.
+        layout: see `layout_of`.
+        scale: see `scale_of`.
+
+    Returns:
+        uint8 [H, W, 3].
 
     Raises:
         UnusableError: it has values that are NaN or infinite.

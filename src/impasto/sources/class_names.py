@@ -1,7 +1,7 @@
-"""Choose a collection's pictures and classes: `where`, then `merge`, then a minimum class size.
+"""Choose a collection's pictures and classes: by `where`, then `merge`, then a minimum class size.
 
-It works on the listing, before anything is decoded. Merges name the source's classes and do not
-chain. Class sizes are counted after merging.
+This changes the listing, before anything is decoded. Merges name the source's classes, so one merge does
+not apply to the result of another. Class sizes are counted after merging.
 """
 
 import re
@@ -20,7 +20,7 @@ from impasto.sources.where import where as chosen_where
 from impasto.tabular import Key, read_delimited
 
 _NAMED = 8
-"""Classes named in a note, at most."""
+"""Most classes that a note names."""
 _QUOTED = re.compile(r"\s*'((?:[^']|'')*)'\s*(?=[=|]|$)")
 _PLAIN = re.compile(r"\s*([^=|]*)")
 _JOINTS = re.compile(
@@ -34,7 +34,7 @@ _ENDS = ".,;:!?\u2026'\"\u2018\u2019\u201c\u201d"
 
 @dataclass(frozen=True)
 class Merge:
-    """Classes of a field that become one."""
+    """Classes of a field that become the class `into`."""
 
     field: str
     into: str
@@ -55,11 +55,12 @@ def _written(name: str) -> str:
 
 
 def parse_merge(text: str) -> Merge:
-    """Read `style: Ukiyo-e = Ukiyo-e | Shin-hanga | Sosaku-hanga`; a name with = or | in it stands in
-    single quotes.
+    """Parse a text such as `style: Ukiyo-e = Ukiyo-e | Shin-hanga | Sosaku-hanga`.
+
+    A class name with = or | in it is written in single quotes.
 
     Raises:
-        ImpastoError: it is not of this form.
+        ImpastoError: the text has another form.
     """
 
     def fail() -> NoReturn:
@@ -69,7 +70,7 @@ def parse_merge(text: str) -> Merge:
         )
 
     text = text.replace("\n", " ")
-    # A field such as dc:subject may have a colon itself, where a blank follows the other one.
+    # A field such as dc:subject has a colon itself. Then a blank must follow the other one.
     first = text.partition("=")[0]
     field, colon, rest = text.partition(": " if ": " in first else ":")
     names: list[str] = []
@@ -87,11 +88,13 @@ def parse_merge(text: str) -> Merge:
 
 
 def read_merges(text: str) -> list[str]:
-    """What one `--merge` asks for, each as `parse_merge` reads it: the merge itself or, for the
-    name of a CSV file, the merges of its rows (field, from, to).
+    """The merges of one `--merge`, each as a text for `parse_merge`.
+
+    Args:
+        text: a merge; or the name of a CSV file with a merge in each row (columns field, from, to).
 
     Raises:
-        ImpastoError: there is no such file, or it lacks a column or a name.
+        ImpastoError: there is no such file, or it lacks a column, a name or rows.
     """
     if "=" in text or not text.strip().lower().endswith(".csv"):
         return [str(parse_merge(text))]
@@ -124,8 +127,8 @@ def renaming(listing: Listing, merges: Iterable[str]) -> Renamed:
     """The new names of a listing's classes.
 
     Raises:
-        ImpastoError: a merge cannot be read, names an unknown field or class, or takes a class that
-            another merge takes elsewhere.
+        ImpastoError: a merge cannot be parsed or names an unknown field or class, or two merges give one
+            class different names.
     """
     found: dict[str, dict[str, str]] = {}
     for merge in map(parse_merge, merges):
@@ -153,7 +156,7 @@ def _sizes(listing: Listing, field: str) -> Counter[str]:
 
 
 def rename(listing: Listing, renamed: Renamed) -> Listing:
-    """The listing with other names for some classes; '' makes them unknown."""
+    """The listing with other names for some classes. The name '' makes a class unknown."""
     given = [renamed.get(field, {}) for field in listing.fields]
     entries = [
         replace(
@@ -170,12 +173,17 @@ def rename(listing: Listing, renamed: Renamed) -> Listing:
 
 
 def merge_classes(listing: Listing, renamed: Renamed) -> Listing:
-    """The listing with classes merged as `renaming` says, and a note of each new one."""
+    """The listing with merged classes, and a note on each new one.
+
+    Args:
+        listing: of the source.
+        renamed: the result of `renaming`.
+    """
     merged = rename(listing, renamed)
     for field, names in renamed.items():
         before, after = _sizes(listing, field), _sizes(merged, field)
         for into in [name for name in dict.fromkeys(names.values()) if after[name]]:
-            # Includes pictures that had the new name already.
+            # Among them may be a class that had the new name already.
             old = [name for name in before if names.get(name, name) == into]
             merged.notes.append(
                 f"{field} {into}: {counted(after[into], 'picture')} of {_list(before, old)}"
@@ -184,15 +192,15 @@ def merge_classes(listing: Listing, renamed: Renamed) -> Listing:
 
 
 def _comparable(name: str) -> str:
-    """A class name for comparison: without differences in case, blanks, hyphens, underscores,
-    Unicode form and final punctuation."""
+    """A class name without case, blanks, hyphens, underscores, Unicode form and final punctuation, to
+    compare names."""
     letters = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return _JOINTS.sub("", letters).rstrip(_ENDS) or letters
 
 
 def spelling_notes(listing: Listing) -> list[str]:
-    """A note for each field with classes that differ only in spelling, with the `--merge` that
-    joins them under the name that most pictures have."""
+    """A note for each field with classes that differ only in spelling. It contains the `--merge` that
+    joins them under the most frequent name."""
     notes = []
     for field in listing.fields:
         sizes = _sizes(listing, field)
@@ -214,8 +222,11 @@ def spelling_notes(listing: Listing) -> list[str]:
 
 
 def minimum_class(listing: Listing, least: int) -> Listing:
-    """The listing in which pictures of classes with fewer than `least` pictures lose their label,
-    with a note.
+    """Remove the labels of classes with fewer than `least` pictures, with a note for each field.
+
+    Args:
+        listing: of the source.
+        least: the least number of pictures in a class.
 
     Raises:
         ImpastoError: a field would be left without any class.
@@ -253,18 +264,17 @@ def _list(sizes: Mapping[str, int], names: Sequence[str]) -> str:
 
 
 def choose(listing: Listing, where: str | None, merge: Sequence[str], min_class: int) -> Listing:
-    """The listing to pack: `where` chooses pictures, `merge` joins classes, and pictures of classes
-    smaller than `min_class` lose their label.
+    """Choose the pictures to pack and their classes.
 
     Args:
         listing: as a reader made it.
-        where: see `where.py`; None: all pictures.
-        merge: texts as `parse_merge` reads them, naming classes of the whole listing.
-        min_class: the least number of pictures in a class.
+        where: a condition on pictures, see `where.py`; None: all pictures.
+        merge: texts for `parse_merge`, which name classes of the whole listing.
+        min_class: pictures of classes with fewer pictures than this lose their label.
 
     Raises:
-        ImpastoError: an argument cannot be read, names an unknown field or class, or leaves
-            nothing.
+        ImpastoError: an argument cannot be parsed, names an unknown field, column or class, or leaves no
+            picture or no class.
     """
     renamed = renaming(listing, merge)
     if where is not None:

@@ -1,4 +1,4 @@
-"""A table's columns as a picture's classes, title, artist, ..."""
+"""Read a picture's classes, title, artist and other descriptions from the columns of a table."""
 
 import re
 from collections import Counter
@@ -16,11 +16,11 @@ imgname imgfile imgfilename picture picturefile picturename photo photofile phot
 """
 _IDS = "imageid imgid pictureid photoid imageindex fileid objectid id key"
 FILE_COLUMNS = (*_FILES.split(), *_IDS.split())
-"""Names of columns that name files (as `tabular.squeezed` writes them), the likeliest first."""
+"""Names of columns that may hold file names, in the form of `tabular.squeezed`, the likeliest first."""
 IDS = frozenset(_IDS.split())
-"""Column names that may identify anything, not only files."""
+"""Those of them that may also identify other things than files."""
 CERTAIN = frozenset({"file", "filename"})
-"""A table with such a column is about files."""
+"""A table with one of these columns is a table about files."""
 COMPUTED = ("index", "path", "sha256", "width", "height", "split")
 """Columns of `sources.csv` that packing computes. A label field may not have their names."""
 _NO_LABELS = frozenset({"file", "filename", "filepath", "path", "imagepath", "image"})
@@ -31,7 +31,7 @@ _SYNONYMS = {
     "licence": ("license", "rights"),
     "source": ("source_url", "page", "url", "link"),
 }
-"""By column of `sources.csv`: names of columns that fill it where none has its own name."""
+"""By column of `sources.csv`: other names of it, which are used if no column has its own name."""
 NO_CLASS = frozenset(
     {
         *COMPUTED,
@@ -44,16 +44,23 @@ NO_CLASS = frozenset(
         "image",
     }.union(*((name, *_SYNONYMS[name]) for name in ("title", "year", "licence", "source")))
 )
-"""Columns that are never proposed as labels."""
+"""Names of columns that are never proposed as labels."""
 _SEVERAL = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 
 
 def label_columns(place: str, columns: Sequence[str], labels: tuple[str, ...]) -> list[str]:
-    """The column of each label: of the same name, or the only one of that name inside an object, or
-    the only one that differs by blanks and underscores alone.
+    """The column of each label field.
+
+    It is the column of the same name; else the only column of this name inside an object (`author.name`
+    for `name`); else the only column whose name differs only by blanks and underscores.
+
+    Args:
+        place: the table, for messages.
+        columns: names of its columns, in lower case.
+        labels: names of the label fields.
 
     Raises:
-        ImpastoError: there is none; the message lists those there are.
+        ImpastoError: a label field has no column; the message lists the columns.
     """
     valid = [name for name in columns if name not in COMPUTED and squeezed(name) not in _NO_LABELS]
     found = []
@@ -71,7 +78,7 @@ def label_columns(place: str, columns: Sequence[str], labels: tuple[str, ...]) -
 
 
 def _first(cell: str) -> tuple[str, bool]:
-    """The first class in a cell, and whether there are more: `a|b`, `["a", "b"]`, `['a']`."""
+    """The first class in a cell such as `a|b`, `["a", "b"]` or `['a']`, and whether there are more."""
     if cell.startswith("[") and cell.endswith("]"):
         several = [one or other for one, other in _SEVERAL.findall(cell)]
         several = several or [part.strip() for part in cell[1:-1].split(",")]
@@ -84,8 +91,14 @@ def _first(cell: str) -> tuple[str, bool]:
 def about_of(
     cells: dict[str, str], passed_over: set[str], strings: dict[str, str]
 ) -> dict[str, str]:
-    """A row's known cells by column, with `title`, `artist`, ... filled from columns of similar
-    names."""
+    """The descriptions of a picture, for `Entry.about`: the cells of its row that are known, by column.
+    `title`, `artist`, ... are filled from columns of other names if needed.
+
+    Args:
+        cells: the row.
+        passed_over: columns that are left out.
+        strings: equal texts, each kept once to save memory; it is extended.
+    """
     about = {
         column: strings.setdefault(cell, cell)
         for column, cell in cells.items()
@@ -98,16 +111,21 @@ def about_of(
 
 
 class LabelColumns:
-    """Reads classes from the label columns, and collects notes on them."""
+    """Reads classes from the label columns, and collects notes on them.
+
+    Args:
+        columns: by label field: its column.
+    """
 
     def __init__(self, columns: dict[str, str]) -> None:
         self.columns = columns
-        """The column of each label."""
         self.several = {name: Counter[str]() for name in columns}
+        """By label field: the cells with several classes."""
         self.unknown = {name: Counter[str]() for name in columns}
+        """By label field: the cells that mean unknown, such as `n/a`."""
 
     def of(self, cells: dict[str, str], strings: dict[str, str]) -> tuple[str, ...]:
-        """A row's class in each field; blank where it is not known."""
+        """The class of a row in each label field; blank if it is unknown. See `about_of`."""
         classes = []
         for name, column in self.columns.items():
             cell = cells.get(column, "")
@@ -121,6 +139,7 @@ class LabelColumns:
         return tuple(classes)
 
     def notes(self) -> list[str]:
+        """Notes on cells with several classes and on cells that mean unknown, for the rows so far."""
         notes = []
         for name, cells in self.several.items():
             if cells:

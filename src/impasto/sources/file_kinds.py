@@ -1,4 +1,4 @@
-"""A file's kind by its first bytes, whatever its name."""
+"""Recognise a file's kind by its first bytes, whatever its name."""
 
 import io
 import re
@@ -14,7 +14,7 @@ _RAW_SUFFIXES = """
 RAW_SUFFIXES = frozenset(_RAW_SUFFIXES.split())
 """Endings of the names of camera raw files."""
 BEGINNING = 64
-"""How many first bytes are needed; `camera_raw` reads more of a TIFF."""
+"""The number of first bytes that are needed; `camera_raw` reads more of a TIFF."""
 TIFF = (b"II*\0", b"MM\0*")
 
 _PICTURES = {
@@ -26,7 +26,7 @@ _PICTURES = {
     rb"II[*+]\0|MM\0[*+]": ".tif",  # either byte order; + is BigTIFF
     rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51": ".jp2",
 }
-"""How pictures begin by their specifications, and the suffix that their names have."""
+"""By a regular expression for the first bytes: the usual suffix of such a picture file."""
 _CONTAINERS = {"AVIF": ".avif", "HEIF": ".heic", "JXL": ".jxl"}
 _JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 """JPEG XL, as a bare codestream and in a container."""
@@ -34,7 +34,7 @@ _JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _AVIF = (b"avif", b"avis")
 _HEVC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _ANY_CODE = (b"mif1", b"mif2", b"msf1")
-"""Brands that do not name the codec; the other brands do."""
+"""Brands that do not say which codec is used; the file's further brands do."""
 _CR3 = b"crx "
 _RAW = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 """Fujifilm, Olympus, Panasonic, Sigma, Minolta."""
@@ -59,7 +59,7 @@ _OTHERS = {
 
 
 def _brands(start: bytes) -> list[bytes]:
-    """The brands of a file in boxes (ISO/IEC 14496-12), its major one first."""
+    """The brands of an ISO base media file (ISO/IEC 14496-12), the major one first."""
     if start[4:8] != b"ftyp":
         return []
     end = min(int.from_bytes(start[:4], "big"), len(start))
@@ -67,7 +67,7 @@ def _brands(start: bytes) -> list[bytes]:
 
 
 def container(start: bytes) -> str:
-    """The format, if it is one that Pillow may lack: `AVIF`, `HEIF` or `JXL`; else empty."""
+    """`AVIF`, `HEIF` or `JXL`, the formats that Pillow may lack; empty for another format."""
     if start.startswith(_JXL):
         return "JXL"
     brands = _brands(start)
@@ -84,19 +84,19 @@ def container(start: bytes) -> str:
 
 
 def picture_suffix(start: bytes) -> str:
-    """The file suffix of a picture with these first bytes; empty if no reader or plugin may read it."""
+    """The usual suffix of a picture file with these first bytes; empty if it is in no known format."""
     kinds = (kind for begin, kind in _PICTURES.items() if re.match(begin, start, re.DOTALL))
     return next(kinds, "") or _CONTAINERS.get(container(start), "")
 
 
 def begins_as_picture(start: bytes) -> bool:
-    """Whether a file that begins so is a picture."""
+    """Whether a file with these first bytes is a picture."""
     return picture_suffix(start) != ""
 
 
 def camera_raw(file: io.BufferedReader | io.BytesIO) -> bool:
-    """Whether a file is a camera raw file. Many are TIFFs whose first picture is a small preview,
-    which would be read instead."""
+    """Whether a file is a camera raw file. Many of them are TIFFs whose first picture is a small
+    preview, which Pillow would read."""
     file.seek(0)
     start = file.read(BEGINNING)
     if start.startswith(_RAW) or _brands(start)[:1] == [_CR3]:
@@ -111,7 +111,12 @@ def camera_raw(file: io.BufferedReader | io.BytesIO) -> bool:
 
 
 def _first_tags(file: io.BufferedReader | io.BytesIO, order: str) -> dict[int, int]:
-    """The tags of a TIFF's first picture, with the value where it is a single 16- or 32-bit number."""
+    """The tags of a TIFF's first picture, with their values as 16- or 32-bit numbers.
+
+    Args:
+        file: the TIFF.
+        order: the byte order for `struct`, `<` or `>`.
+    """
     file.seek(4)
     try:
         file.seek(struct.unpack(order + "I", file.read(4))[0])
@@ -127,7 +132,7 @@ def _first_tags(file: io.BufferedReader | io.BytesIO, order: str) -> dict[int, i
 
 
 def describe_other(start: bytes) -> str:
-    """Name what a file that is no picture probably is, by its first bytes."""
+    """The probable kind of a file that is no picture, by its first bytes, for messages."""
     if start[4:8] == b"ftyp":
         return "a video"
     if not start.strip(b"\0"):
@@ -143,4 +148,5 @@ def is_page(start: bytes) -> bool:
 
 
 def _text(start: bytes) -> bytes:
+    """The first bytes in lower case, without a byte order mark and leading blanks."""
     return start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()

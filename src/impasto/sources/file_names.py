@@ -1,4 +1,4 @@
-"""Match the names in a list to files: by the exact name, else by the only file that fits."""
+"""Match the names in a list to files: by the exact name, else by the only file of a similar name."""
 
 import re
 import unicodedata
@@ -11,30 +11,33 @@ from impasto.sources.listing import PICTURE_SUFFIXES, suffix_of, without_suffix
 from impasto.sources.trees import tidy
 
 _MANGLED = 0.25
-"""The largest share of a name that may be non-ASCII letters when these are ignored."""
+"""Non-ASCII letters of a name are ignored only if they are at most this share of it."""
 _ESCAPED = re.compile(r"#U[0-9A-Fa-f]{4}")
-"""What Info-ZIP's unzip writes for a letter that the system's code page lacks."""
+"""Info-ZIP's unzip writes this in place of a letter that the system's code page lacks."""
 # UTF-8 decoded as Latin-1 and lower-cased, as the names in WikiArt were.
 _SMALL = {ord("ã"): "Ã", ord("â"): "Â"}
 
 
 def plain(name: str) -> str:
-    """A name in a list as the tree has it: composed, with `/`, and without `./`."""
+    """A path in a list in the form of a tree's names: composed Unicode, with `/`, and without `./`."""
     parts = tidy(name).replace("\\", "/").split("/")
     return "/".join(part for part in parts if part not in ("", "."))
 
 
 def _spelling(name: str) -> str:
+    """The name without case and URL encoding."""
     return tidy(unquote(name)).casefold()
 
 
 def _stem(name: str) -> str:
+    """The spelling without a picture's suffix."""
     name = _spelling(name)
     suffix = suffix_of(name)
     return name.removesuffix(suffix) if suffix in PICTURE_SUFFIXES else name
 
 
 def _longer_suffix(name: str) -> str:
+    """The spelling without a picture's suffix and what follows it, as in `.jpg_large`."""
     return without_suffix(_spelling(name))
 
 
@@ -47,29 +50,30 @@ def repaired(name: str) -> str:
 
 
 def _folded(name: str) -> str:
-    """Without accents; blank where letters beyond those remain."""
+    """The stem without accents; blank if non-ASCII letters remain."""
     name = unicodedata.normalize("NFKD", repaired(_stem(name)))
     name = "".join(letter for letter in name if not unicodedata.combining(letter))
     return name if name.isascii() else ""
 
 
 def _remains(name: str) -> str:
-    """The name without its non-ASCII letters, however mangled; blank where they were many."""
+    """The stem without its non-ASCII letters, which may be mangled; blank if these were many."""
     name = _ESCAPED.sub("\ufffd", name)
     kept = "".join(letter for letter in _stem(name) if letter.isascii())
     return kept if len(kept) >= (1 - _MANGLED) * len(_stem(name)) else ""
 
 
 def _numbered(name: str) -> str:
-    """The number that is a file's name, without leading zeros: spreadsheets make `12` or `12.0` of
-    `00012`. Blank for other names."""
+    """The stem of a name that is a number, without leading zeros; blank for other names. Spreadsheets
+    change `00012` to `12` or `12.0`."""
     folder, slash, last = _stem(name).rpartition("/")
     number = re.fullmatch(r"0*([0-9]+)(?:\.0+)?", last)
     return f"{folder}{slash}{number[1]}" if number else ""
 
 
 def short_names(name: str) -> set[str]:
-    """What a list may call a file: its name and its number, without folders and suffix."""
+    """The names by which a list may mean a file: without folders, with and without suffix, and as a
+    number."""
     last = name.rpartition("/")[2]
     return {_spelling(last), _stem(last), _longer_suffix(last), _numbered(last)} - {""}
 
@@ -86,31 +90,31 @@ _RULES: tuple[Callable[[str], str], ...] = (
 
 
 def _agree(one: list[str], other: list[str]) -> bool:
-    """Whether one path ends with all of the other."""
+    """Whether the longer one of two paths, as lists of parts, ends with the shorter one."""
     shorter = min(len(one), len(other))
     return one[-shorter:] == other[-shorter:]
 
 
 def find_named(listed: Collection[str], files: Iterable[str]) -> dict[str, str]:
-    """The file for each listed name; names that fit no file or several are missing.
+    """The file for each listed name. Names that match no file, or several, are missing.
 
-    Exact names come first. The rest is compared by one rule after the other, ignoring: case and URL
-    encoding; the suffix; what follows one, as in `.jpg_large`; zeros around a number; accents, and
-    UTF-8 decoded as Latin-1; all non-ASCII letters. Either name may lack leading folders. A rule
-    applies only where exactly one remaining name and one remaining file agree; for numbers, where
-    no other file at all agrees.
+    Exact names are matched first. The remaining names are compared by one rule after the other. The
+    rules ignore, in this order: case and URL encoding; the suffix; what follows the suffix, as in
+    `.jpg_large`; zeros around a number; accents, and UTF-8 decoded as Latin-1; all non-ASCII letters.
+    Either name may lack leading folders. A rule applies only if exactly one remaining name and one
+    remaining file agree; for numbers, only if no other file at all agrees.
 
     Args:
-        listed: distinct names, as `plain` gives them.
+        listed: distinct names in the form of `plain`.
         files: names in the tree.
     """
-    # Of two names that differ only by trailing blanks, the one without.
+    # Of two names that differ only by trailing blanks, the one without them is used.
     free = {tidy(file): file for file in sorted(files, key=lambda file: tidy(file) == file)}
     every = dict(free)
     found = {name: free[name] for name in listed if name in free}
     for name in found:
         del free[name]
-    # Names that lead out of the tree match nothing.
+    # Names with `..` match nothing, because they may be outside the tree.
     rest = [name for name in listed if name not in found and ".." not in name.split("/")]
     for key in _RULES:
         if not rest or not free:
@@ -137,12 +141,12 @@ def find_named(listed: Collection[str], files: Iterable[str]) -> dict[str, str]:
 
 
 def spelled(name: str) -> str:
-    """A name without folders and suffix, in the form for comparison."""
+    """A name without folders, case and suffix, to compare names."""
     return _stem(name.rpartition("/")[2])
 
 
 def namesakes(files: Iterable[str]) -> dict[str, list[str]]:
-    """The files by their name as `spelled` gives it."""
+    """By the result of `spelled`: the files with this name."""
     found: dict[str, list[str]] = defaultdict(list)
     for file in files:
         found[spelled(file)].append(file)
@@ -150,7 +154,13 @@ def namesakes(files: Iterable[str]) -> dict[str, list[str]]:
 
 
 def naming_note(found: dict[str, str], where: str) -> list[str]:
-    """A note on how many files have other names than listed, folders aside, with one example."""
+    """A note on the number of files whose names differ from the listed ones by more than folders, with
+    an example.
+
+    Args:
+        found: the result of `find_named`.
+        where: the list, for the note.
+    """
     others = [
         (name, file)
         for name, file in found.items()

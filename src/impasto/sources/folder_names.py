@@ -1,4 +1,5 @@
-"""What the names of folders say: that one is a part of the data set, or only describes its files."""
+"""Recognise folders by their names: parts of the data set, and folders that only describe their
+files."""
 
 import re
 from collections.abc import Iterable
@@ -14,34 +15,34 @@ _CONTAINERS = frozenset(
     """.split()  # noqa: SIM905
 )
 _NUMBERED = frozenset(["fold", "split", "part", "shard", "chunk", "batch", "cv", "subset"])
-"""Words that, with a number, name a part anywhere."""
+"""With a number, such a word names a part at any level."""
 _COUNTED = frozenset(
     """
     set vol volume v year week day session run version january february march april may june july august
     september october november december jan feb mar apr jun jul aug sep oct nov dec
     """.split()  # noqa: SIM905
 )
-"""Words that, with a number, name a part if other parts have the same folders."""
+"""With a number, such a word names a part only if other parts have the same folders."""
 _IN_SPLITS = frozenset(
     {
         *("images", "image", "imgs", "img", "data", "dataset", "set", "split", "part", "of", "v"),
         *("public", "private", "pictures", "photos"),
     }
 )
-"""Words beside a split's name that mean nothing."""
+"""Words beside a split's name that are ignored."""
 _KINDS = frozenset(
     {
         *("class", "category", "label", "type", "style", "genre", "artist", "painter", "cluster"),
         *("subject", "person", "species", "id"),
     }
 )
-"""Words that, with a number, name a class."""
+"""With a number, such a word names a class."""
 _DOWNLOADED = re.compile(
     r".*-[0-9]{8}T[0-9]{6}Z(?:-[0-9]+)*"  # Google Drive and Takeout
     r"|(?:archive|download|onedrive|dropbox|icloud photos)(?:[ _-]*\(?[0-9_-]+\)?)?",
     re.IGNORECASE,
 )
-"""Names of archives that browsers and cloud storage make."""
+"""Names of the archives that browsers and cloud storage make."""
 SIZE = re.compile(r"(?<![0-9])[0-9]{2,5}(?:x[0-9]{2,5}(?:px)?|px)(?![a-z0-9])", re.IGNORECASE)
 
 
@@ -55,8 +56,8 @@ def is_container(name: str) -> bool:
 
 
 def _has_number(name: str, words: frozenset[str], needed: frozenset[str] = frozenset()) -> bool:
-    """Whether a name is a number with words of `words` only, at least one of them in `needed` if
-    that is not empty."""
+    """Whether a name has a number and otherwise only words in `words`, of which at least one is in
+    `needed` (if that is not empty)."""
     found = words_of(name)
     others = {word for word in found if not word.isdigit()}
     return (
@@ -74,7 +75,7 @@ def is_part(name: str) -> bool:
 
 
 def is_counted(name: str) -> bool:
-    """Whether a folder of this name is a part if others beside it have the same folders."""
+    """Whether a folder of this name is a part, if others beside it have the same folders."""
     return _has_number(name, _NUMBERED | _COUNTED)
 
 
@@ -87,12 +88,17 @@ def beside_split(name: str) -> str:
 
 
 def repeats(name: str, inside: str) -> bool:
-    """Whether a folder's name says nothing that the one above it does not say."""
+    """Whether a folder's name adds nothing to that of the folder above it.
+
+    Args:
+        name: of the folder above.
+        inside: of the folder.
+    """
     return inside.casefold() == name.casefold() or is_container(inside)
 
 
 def are_alike(tops: Iterable[str]) -> bool:
-    """Whether folders are numbered or dated parts, or have names that differ in a number only."""
+    """Whether folders are numbered or dated parts, or their names differ only in a number."""
     if all(is_part(top) or is_counted(top) for top in tops):
         return True
     words = {tuple(word for word in words_of(top) if not word.isdigit()) for top in tops}

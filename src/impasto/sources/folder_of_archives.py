@@ -7,8 +7,8 @@ from impasto.sources.trees import File, Folder, Tree, UnusableError, archive_at,
 
 
 class FolderWithArchives(Tree):
-    """A folder as if each archive in it were unpacked into a folder of its name; a single archive,
-    into this folder itself. One archive is open at a time."""
+    """A folder with the files of its archives, as if each archive were unpacked into a folder of its
+    name. A single archive is as if unpacked into the folder itself. One archive is open at a time."""
 
     def __init__(self, folder: Folder, names_encoding: str | None = None) -> None:
         super().__init__(folder.place)
@@ -64,7 +64,7 @@ class FolderWithArchives(Tree):
         path, inner = self._where[name]
         try:
             tree = self._open(path)
-            _ = tree.files  # An archive that has been closed is listed anew.
+            _ = tree.files  # If the archive was opened again, this lists it.
         except ImpastoError as error:
             raise UnusableError(f"{unreadable(error)}: {error}") from error
         return tree.read(inner)
@@ -76,8 +76,13 @@ class FolderWithArchives(Tree):
 
 
 def _prefix(archive: str, inside: list[str]) -> str:
-    """The folder that an archive appears as; blank where everything in it is in a folder of that
-    name already."""
+    """The folder for an archive's files, with its last `/`. If they are all in a folder of the archive's
+    name already, it is the folder of the archive.
+
+    Args:
+        archive: path of the archive.
+        inside: names of the files in it.
+    """
     folder, slash, _ = archive.rpartition("/")
     place = f"{stem_of(archive)}/"
     own = place.removeprefix(folder + slash)

@@ -1,14 +1,14 @@
-"""What the folders above pictures mean: nothing, a part of the data set, or classes.
+"""Decide what the folders above pictures mean: nothing, a part of the data set, or classes.
 
 From the top, these are skipped before classes are looked for:
 - folders that hold all pictures;
-- parts for training and testing (`seg_train` beside `seg_test`), which say what is held out;
-- numbered or dated parts (`fold1`, `part-00002`, `00000`, `2020-05`; `2019` and `2020` where both hold
-  the same folders), and folders named after their kind of file (`images`);
-- a folder that repeats the others beside it (`x-ray/train` beside `train`);
-- below those, the only folder in one of the same name, or called `images` (`seg_train/seg_train`).
+- parts for training and testing (`seg_train` beside `seg_test`), which determine the held-out pictures;
+- numbered or dated parts (`fold1`, `part-00002`, `00000`, `2020-05`; `2019` and `2020` if both hold the
+  same folders), and folders named after their kind of file (`images`);
+- a folder that holds the same folders as there are beside it (`x-ray/train` beside `train`);
+- below those, an only folder of the same name, or called `images` (`seg_train/seg_train`).
 
-One note lists the skipped folders and those below the classes.
+A note lists the skipped folders and those below the classes.
 """
 
 import re
@@ -37,7 +37,7 @@ _NUMBERED_LABELS = frozenset(
         *("fold", "part"),
     }
 )
-"""Labels whose classes may be folders named by numbers or dates."""
+"""Words in the name of a label field whose classes may be folders named by numbers or dates."""
 _SHARD = re.compile(r"0[0-9]{3,}|[0-9]{4,}")
 _DATE = re.compile(r"(?:19|20)[0-9]{2}([-_.]?)(?:0[1-9]|1[0-2])(?:\1(?:0[1-9]|[12][0-9]|3[01]))?")
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -48,31 +48,31 @@ class _Split:
     """A level of folders that are parts for training and testing."""
 
     heldout: dict[str, bool]
-    """By folder that is a part: whether it is held out. Other folders beside them are classes."""
+    """By folder that is a part: whether it is held out. Other folders at this level are classes."""
     classes: dict[str, str]
-    """By folder: the class in its name, as in `train_cats`; blank for none."""
+    """By folder: the class in its name, as in `train_cats`; blank if there is none."""
 
 
 def _split(tops: dict[str, set[str]], deep: bool = False) -> _Split | None:
-    """Which folders at one level are held out; None where the names do not say.
+    """Which folders at one level are held out; None if their names do not determine it.
 
     Args:
-        tops: by name, the names of each folder's own folders.
-        deep: whether there are enough levels below for the labels.
+        tops: by name of each folder: the names of the folders in it.
+        deep: whether there are enough levels below for the label fields.
     """
     marked = {top: is_heldout(top) for top in tops}
     kept = [top for top in tops if marked[top]]
     training = [top for top in tops if marked[top] is False]
     others = [top for top in tops if marked[top] is None]
     if deep and len(tops) == 2 and len(others) == 1 and _same_inside(tops):
-        # Two parts with the same classes: the name of one says what the other is.
+        # Two parts with the same classes: the name of one determines what the other is.
         return _Split({top: top in kept or (bool(training) and top in others) for top in tops}, {})
     if not kept or not (training or others):
         return None
     strange = [top for top in others if not (is_part(top) or is_container(top))]
     dated = all(map(is_counted, strange)) and _same_inside(tops)
     if strange and not dated:
-        # The others must be parts too, or classes that the test part has too.
+        # The other folders must be parts, too, or classes that are also in the held-out part.
         inside = set[str]().union(*(tops[top] for top in kept))
         if not training:
             if not inside or not inside <= set(others):
@@ -89,15 +89,22 @@ def _split(tops: dict[str, set[str]], deep: bool = False) -> _Split | None:
 
 
 class _FolderLevels:
-    """The folders of a source, from which levels are removed one by one."""
+    """The folders of a source, from which levels that are no classes are removed one by one.
+
+    Args:
+        names: paths of the pictures.
+        shared: the number of outermost folders to ignore, which hold all pictures.
+    """
 
     def __init__(self, names: Sequence[str], shared: int) -> None:
         self.rest: dict[Folder, tuple[Level, ...]] = {}
         """By folder: the levels that remain."""
         self.heldout: dict[Folder, bool] = {}
+        """By folder: whether its pictures are held out; empty if there are no such parts."""
         self.passed: dict[int, set[str]] = defaultdict(set)
         """By level: the folders removed."""
         self.splits: dict[str, bool] = {}
+        """By name of each part for training or testing: whether it is held out."""
         self._names = names
         for name in names:
             folder = tuple(name.split("/")[:-1])
@@ -105,8 +112,8 @@ class _FolderLevels:
                 self.rest[folder] = tuple(enumerate(folder, start=1))[shared:]
 
     def tops(self) -> dict[str, set[str]]:
-        """The topmost remaining folders, each with the names of its folders; folders that repeat it
-        are skipped."""
+        """By name of each topmost remaining folder: the names of the folders in it. Folders in it that
+        only repeat it are skipped."""
         found: dict[str, set[str]] = defaultdict(set)
         for rest in self.rest.values():
             if rest:
@@ -117,10 +124,16 @@ class _FolderLevels:
         return found
 
     def depth(self) -> int:
+        """The largest number of remaining levels."""
         return max(map(len, self.rest.values()))
 
     def remove(self, tops: Iterable[str], classes: dict[str, str]) -> None:
-        """Remove these folders and those that repeat them; a class in a name replaces it."""
+        """Remove topmost folders, and the folders in them that only repeat them.
+
+        Args:
+            tops: their names.
+            classes: by name: the class in it, which replaces the folder.
+        """
         in_each: dict[str, list[Folder]] = {top: [] for top in tops}
         for folder, rest in self.rest.items():
             if rest and rest[0][1] in in_each:
@@ -144,7 +157,8 @@ class _FolderLevels:
                         self.rest[folder] = rest[:at] + rest[at + 1 :]
 
     def remove_repeating(self) -> bool:
-        """Remove a folder that repeats the others beside it: `x-ray/train` beside `train`."""
+        """Remove a topmost folder that only holds folders of the same names as there are beside it, such
+        as `x-ray/train` beside `train`; returns whether there was one."""
         tops = self.tops()
         for top, inside in tops.items():
             direct = any(len(rest) == 1 and rest[0][1] == top for rest in self.rest.values())
@@ -154,7 +168,12 @@ class _FolderLevels:
         return False
 
     def remove_split(self, levels: int) -> bool:
-        """Remove the topmost folders if they are parts for training and testing."""
+        """Remove the topmost folders if they are parts for training and testing; returns whether they
+        are.
+
+        Args:
+            levels: the number of levels that the label fields need.
+        """
         if self.heldout or (found := _split(self.tops(), self.depth() > levels)) is None:
             return False
         for folder, rest in self.rest.items():
@@ -164,11 +183,11 @@ class _FolderLevels:
         return True
 
     def remove_parts(self, levels: int, wanted: set[str]) -> bool:
-        """Remove the topmost folders if they are other parts.
+        """Remove the topmost folders if they are other parts; returns whether they are.
 
         Args:
-            levels: how many levels must remain in doubtful cases.
-            wanted: words of the labels that folders of numbers and dates may be classes of.
+            levels: the number of levels that must remain in doubtful cases.
+            wanted: words in the names of the label fields.
         """
         tops = self.tops()
         if not tops:
@@ -188,7 +207,11 @@ class _FolderLevels:
         return True
 
     def remove_single(self, levels: int) -> bool:
-        """Remove a folder that holds everything that remains."""
+        """Remove a topmost folder that holds all that remains; returns whether there was one.
+
+        Args:
+            levels: the number of levels that must remain.
+        """
         tops = self.tops()
         if (
             not self.passed
@@ -203,7 +226,7 @@ class _FolderLevels:
         return True
 
     def remove_split_below(self) -> None:
-        """Remove a level of parts for training and testing below the classes."""
+        """Remove a level of parts for training and testing that is below the classes."""
         if self.heldout:
             return
         for at in range(1, self.depth()):
@@ -217,7 +240,8 @@ class _FolderLevels:
                 return
 
     def _are_shards(self, tops: dict[str, set[str]]) -> bool:
-        """Whether folders are numbered like `00000`, with their pictures numbered to match."""
+        """Whether folders are shards: numbered like `00000`, with pictures that are numbered to
+        match."""
         if len({len(top) for top in tops}) != 1 or not all(map(_SHARD.fullmatch, tops)):
             return False
         if not any(top.startswith("0") for top in tops):
@@ -225,7 +249,7 @@ class _FolderLevels:
         if all(inside and not any(map(str.isdigit, inside)) for inside in tops.values()):
             return True
         numbers: dict[str, list[int]] = defaultdict(list)
-        by_end = True  # Sorted by the last digits of their numbers.
+        by_end = True  # Whether pictures are in the folder of their numbers' last digits.
         for name in self._names:
             *folder, last = name.split("/")
             stem = last.partition(".")[0]
@@ -239,7 +263,7 @@ class _FolderLevels:
 
 
 def _are_initials(tops: dict[str, set[str]]) -> bool:
-    """Whether folders are named by the initials of those inside, as in `b/bridge`."""
+    """Whether folders are named by the initials of the folders in them, as in `b/bridge`."""
     return len(tops) > 1 and all(
         len(top) == 1
         and inside
@@ -249,44 +273,44 @@ def _are_initials(tops: dict[str, set[str]]) -> bool:
 
 
 def _same_inside(tops: dict[str, set[str]]) -> bool:
-    """Whether most folders inside are in two or more of them."""
+    """Whether most names of inner folders occur in at least two of the folders."""
     counts = Counter(name for inside in tops.values() for name in inside)
     if all(is_heldout(name) is not None for name in counts):
-        return False  # Each has its parts for training and testing.
+        return False  # Each folder has its own parts for training and testing.
     return 2 * sum(count > 1 for count in counts.values()) > len(counts)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the folders above each picture are."""
+    """What the folders above each picture mean."""
 
     shared: tuple[str, ...] = ()
     """The folders at the top that hold all pictures, such as `wikiart`."""
     splits: dict[str, bool] = field(default_factory=dict)
-    """Folders that are parts for training and testing, and whether each is held out."""
+    """By name of each part for training or testing: whether it is held out."""
     passed: dict[int, set[str]] = field(default_factory=dict)
-    """By level: folders that are parts of any kind, and folders that repeat them."""
+    """By level: the skipped folders, which are parts of any kind or repeat a part."""
     _rest: dict[Folder, tuple[Level, ...]] = field(default_factory=dict)
     _heldout: dict[Folder, bool] = field(default_factory=dict)
 
     def numbered(self, name: str) -> tuple[Level, ...]:
-        """The folders above a picture that may be classes, with their levels."""
+        """The folders above a picture that may be classes, with their levels, from the top."""
         return self._rest[tuple(name.split("/")[:-1])]
 
     def levels(self, name: str) -> list[str]:
-        """Their names alone, from the top."""
+        """The names of the folders above a picture that may be classes, from the top."""
         return [level for _, level in self.numbered(name)]
 
     def tops(self, names: Iterable[str]) -> set[str]:
-        """The topmost such folders of some pictures."""
+        """The topmost folders of some pictures that may be classes."""
         return {levels[0] for name in names if (levels := self.levels(name))}
 
     def heldout(self, name: str) -> bool | None:
-        """Whether a picture is in a part that is held out; None: there are no such parts."""
+        """Whether a picture is in a held-out part; None: the source has no such parts."""
         return self._heldout[tuple(name.split("/")[:-1])] if self._heldout else None
 
     def notes(self) -> list[str]:
-        """Notes on the parts that are held out."""
+        """Notes on the held-out parts."""
         if not self.splits:
             return []
         kept = sorted(name for name, held in self.splits.items() if held)
@@ -307,7 +331,7 @@ class Layout:
         ]
 
     def skipped_note(self) -> str:
-        """A note on the folders that were skipped; blank where there are none."""
+        """A note on the skipped folders; blank if there are none."""
         if not self.passed:
             return ""
         return (
@@ -316,7 +340,11 @@ class Layout:
         )
 
     def levels_note(self, fields: Sequence[str]) -> list[str]:
-        """A note on the levels that the labels are taken from, where others are possible."""
+        """A note on the levels of the label fields, if other levels are possible.
+
+        Args:
+            fields: names of the label fields, from the top.
+        """
         taken: dict[int, set[str]] = defaultdict(set)
         below: dict[int, set[str]] = defaultdict(set)
         for found in self._rest.values():
@@ -343,20 +371,20 @@ def _level_list(levels: dict[int, set[str]], joined: str) -> str:
 
 
 def layout(names: Iterable[str], levels: int = 0, fields: Sequence[str] = ()) -> Layout:
-    """The layout of a source with pictures of these names.
+    """Decide what the folders of a source mean.
 
     Args:
-        names: paths with `/`.
-        levels: how many levels must remain as classes where there are so many; then a folder that
+        names: paths of the pictures in the source, with `/`.
+        levels: the number of levels that remain as classes, if there are so many. Then a folder that
             holds all pictures may be the only class.
-        fields: names of the labels; for one called year, folders of years may be classes.
+        fields: names of the label fields. For one called year, folders of years may be classes.
     """
     names = list(names)
     folders = {tuple(name.split("/")[:-1]) for name in names}
     if not folders:
         return Layout()
     deepest = max(map(len, folders))
-    # Sorted, so what the first and last share, all share.
+    # The folders that the first and the last in sorted order share, all share.
     pairs = zip(min(folders), max(folders), strict=False)
     common = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
     shared = tuple(common[: max(0, deepest - levels)])

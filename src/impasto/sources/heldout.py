@@ -1,7 +1,7 @@
-"""Whether a word, a name or a column marks a picture as for training or held out.
+"""Recognise words, names and columns that mark pictures as for training or held out.
 
-Words are known alone (`val`) or in a name (`seg_train`, `TestSet`, `train_1`, `PublicTest`). A
-column decides where its values are known words; where they are not, a note lists them.
+Words are known by themselves (`val`) or in a name (`seg_train`, `TestSet`, `train_1`, `PublicTest`). A
+column determines the held-out pictures if its values are known words. If not, a note lists its values.
 """
 
 import re
@@ -32,27 +32,26 @@ HELD_OUT = frozenset(
         *("テスト", "検証", "테스트", "검증"),
     }
 )
-"""The names of splits that Hugging Face's `datasets` knows (its documentation, 'File names and
-splits'), and others, also in German, French, Spanish, Portuguese, Italian, Russian, Chinese, Japanese
-and Korean, without accents. All but the training split is held out."""
+"""The names of splits that Hugging Face's `datasets` knows (its documentation, 'File names and splits'),
+and others in German, French, Spanish, Portuguese, Italian, Russian, Chinese, Japanese and Korean. They
+are without accents. All splits but the training split are held out."""
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^\W\d_]+")
 _APPENDED = re.compile(r"(?:set|sets|data|images|imgs|split|part|daten|bilder|satz|集|データ|用)$")
-"""Endings of such words: `testset`, `trainimages`, `Testdaten`."""
+"""Endings that such words may have: `testset`, `trainimages`, `Testdaten`."""
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 _COLUMNS = (
     *("split", "usage", "subset", "partition", "data_split", "dataset_split", "split_name"),
     *("dataset", "set", "phase", "fold"),
 )
-"""Columns that may name the split; only for `split` is there a note if its values are not
-understood. Any other column counts if all its values are names of splits, some for training and
-some held out."""
+"""Columns that may name the split. Any other column counts if all its values are names of splits, some
+for training and some held out."""
 _MOST_PARTS = 8
-"""Most distinct words in such another column."""
+"""Most distinct values of such another column."""
 _FLAG_MARKS = frozenset({"is", "in", "for"})
 _PLAIN_FLAGS = frozenset({"training", "test", "testing", "heldout", "holdout", "val", "validation"})
-"""Words that are a flag by themselves; `train` is not, because pictures may show one."""
+"""Words that are a flag by themselves. `train` is none, because pictures may show a train."""
 _BESIDE_FLAGS = frozenset({"set", "split", "image", "images", "img", "data", "sample", "picture"})
 _UNCLEAR_FLAGS = {
     "is_valid": "of validation or of what is in order; call it is_test if its pictures are held out",
@@ -60,14 +59,14 @@ _UNCLEAR_FLAGS = {
     "train": "of what is for training or of what is in the picture; call it is_train if its other "
     "pictures are held out",
 }
-"""Columns of yes and no that are ambiguous, and so no flag: what they may mean, and what to do."""
+"""By column of yes and no that is ambiguous and not used: what it may mean, and what to do."""
 _YES = frozenset({"1", "1.0", "true", "t", "yes", "y"})
 _NO = frozenset({"0", "0.0", "false", "f", "no", "n"})
 _SHOWN = 5
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a name in small letters: `TrainingSet_2` is training, set, 2; without accents."""
+    """The words of a name in lower case and without accents: `TrainingSet_2` gives training, set, 2."""
     if not name.isascii():
         bare = _ACCENTS.sub("", unicodedata.normalize("NFD", name))
         name = unicodedata.normalize("NFC", bare)
@@ -75,6 +74,7 @@ def words_of(name: str) -> list[str]:
 
 
 def _is_heldout(word: str) -> bool | None:
+    """Whether a split of this name, a word in lower case, is held out; None if it names no split."""
     for form in (word, _APPENDED.sub("", word)):
         if form in TRAINING or form in HELD_OUT:
             return form in HELD_OUT
@@ -99,11 +99,11 @@ def is_heldout(name: str) -> bool | None:
 
 
 def hold_out(listing: Listing, own: Sequence[bool | None], notes: Sequence[str] = ()) -> None:
-    """Mark the entries that are held out: by a column if one says so, else as in `own`.
+    """Set `Entry.heldout`: by a column if one determines it, else as in `own`.
 
     Args:
         listing: complete; its entries and notes are changed.
-        own: by entry, what the reader concluded from names of folders or files.
+        own: for each entry, the reader's conclusion from names of folders or files.
         notes: the notes to add if `own` is used.
     """
     decided, said = _by_columns(listing)
@@ -119,7 +119,7 @@ def hold_out(listing: Listing, own: Sequence[bool | None], notes: Sequence[str] 
 
 
 def _by_columns(listing: Listing) -> tuple[list[bool | None] | None, list[str]]:
-    """By entry, whether a column holds it out, or None if no column decides; and the notes."""
+    """Whether a column holds out each entry, or None if no column determines it; and the notes."""
     columns = dict.fromkeys(name for entry in listing.entries for name in entry.about)
     notes: list[str] = []
     for column in _of_name(columns, _COLUMNS):
@@ -138,20 +138,27 @@ def _by_columns(listing: Listing) -> tuple[list[bool | None] | None, list[str]]:
 
 
 def _of_name(columns: dict[str, None], names: Sequence[str]) -> list[str]:
-    """The columns of these names, also those inside an object, in the order of the names."""
+    """The columns of these names, in the order of the names. Columns inside an object count, too."""
     last = {column: column.rpartition(".")[2].lower().replace(" ", "_") for column in columns}
     return [column for name in names for column in columns if last[column] == name]
 
 
 def _by_words(column: str, values: list[str]) -> tuple[list[bool | None] | None, list[str]]:
+    """Whether a column of names of splits holds out each entry, or None if its values do not determine
+    it; and the notes.
+
+    Args:
+        column: its name.
+        values: its value for each entry.
+    """
     counts = Counter(values)
     meant = {value: is_heldout(value) for value in counts}
     kept = [value for value in meant if meant[value]]
     strange = [value for value in meant if value and meant[value] is None]
-    # If everything is held out, it is what to train on.
+    # If everything were held out, nothing would be left to train on.
     decides = bool(kept) and len(kept) < len(meant)
     if column.rpartition(".")[2].lower() != "split":
-        # Some words may be others (`uncertain artist`), but not most.
+        # Some values may be unknown words, such as `uncertain artist`, but at most half of them.
         others = sum(counts[value] for value in strange)
         both = {True, False} <= set(meant.values())
         if both and 2 * others > len(values):
@@ -175,6 +182,13 @@ def _by_words(column: str, values: list[str]) -> tuple[list[bool | None] | None,
 
 
 def _not_understood(column: str, counts: Counter[str], strange: list[str]) -> str:
+    """A note on a column that may name the split but has unknown values.
+
+    Args:
+        column: its name.
+        counts: the number of entries of each value.
+        strange: the unknown values.
+    """
     known = [value for value in counts if value and value not in strange]
     but = f" but {listed(known)}" if known else ""
     among = [f"{value} ({counts[value]:,})" for value in sorted(strange)]
@@ -187,8 +201,8 @@ def _not_understood(column: str, counts: Counter[str], strange: list[str]) -> st
 
 
 def _flag(column: str) -> bool | None:
-    """Whether a true value in this column means held out (True) or for training (False); None:
-    neither."""
+    """What a true value in this column means: held out (True), for training (False), or neither
+    (None)."""
     words = words_of(column.rpartition(".")[2])
     marked = bool(words) and words[0] in _FLAG_MARKS
     rest = [word for word in words[marked:] if word not in _BESIDE_FLAGS]
@@ -205,12 +219,13 @@ def _flag(column: str) -> bool | None:
 def _by_flags(
     listing: Listing, columns: dict[str, None]
 ) -> tuple[list[bool | None] | None, list[str]]:
+    """Whether columns of yes and no hold out each entry, or None if no column does; and the notes."""
     decided = [False] * len(listing.entries)
     used = []
     flags = {name: flag for name in columns if (flag := _flag(name)) is not None}
     for column, of_heldout in flags.items():
         values = [entry.about.get(column, "").lower() for entry in listing.entries]
-        # What is blank is for training.
+        # Entries with a blank cell are for training.
         truths = [value in (_YES if of_heldout else _NO) for value in values]
         if set(values) <= _YES | _NO | {""} and len(set(truths)) == 2:
             decided = [before or now for before, now in zip(decided, truths, strict=True)]
@@ -230,6 +245,6 @@ def _by_flags(
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for a note, the first where there are many."""
+    """Names for a note, the first five if there are more."""
     more = f" and {len(names) - _SHOWN} others" if len(names) > _SHOWN else ""
     return f"{', '.join(sorted(names)[:_SHOWN])}{more}"

@@ -1,4 +1,4 @@
-"""JSON files beside pictures: `x.jpg.json` (gallery-dl) or `x.json` describes `x.jpg`."""
+"""Read JSON files beside pictures: `x.jpg.json` (gallery-dl) or `x.json` describes `x.jpg`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,27 +13,28 @@ from impasto.sources.trees import Tree, decoded_file
 from impasto.tabular import LONGEST
 
 _SAMPLE = 100
-"""How many files are read to find the columns."""
+"""The number of files that are read to find the columns."""
 
 
 def _file_beside(tree: Tree, picture: str) -> str | None:
+    """The JSON file that describes a picture; None if there is none."""
     stem = picture.rpartition(".")[0]
     return next((name for name in (f"{picture}.json", f"{stem}.json") if name in tree.files), None)
 
 
 def _cells_of(tree: Tree, name: str) -> dict[str, str]:
-    """A file's cells by column.
+    """The values of a JSON file as texts, by column.
 
     Raises:
-        ImpastoError: it cannot be read, or is no JSON.
-        ValueError: it is no object, or has a name twice.
+        ImpastoError: the file cannot be read, or is no text.
+        ValueError: it is no JSON object, or has a name twice.
     """
     described = row_cells(loads(decoded_file(tree, name)[0]))
     return {column: cell for column, cell in described.items() if len(cell) <= LONGEST}
 
 
 def sidecars_of(tree: Tree) -> dict[str, str]:
-    """By picture: the JSON file that describes it; empty unless most pictures have one."""
+    """By picture: the JSON file that describes it; empty if not most pictures have one."""
     if not any(name.endswith(".json") for name in tree.files):
         return {}
     names = [file.name for file in tree.files.values() if is_picture(file, tree)]
@@ -42,7 +43,12 @@ def sidecars_of(tree: Tree) -> dict[str, str]:
 
 
 def columns_of(tree: Tree, beside: Mapping[str, str]) -> list[str]:
-    """The columns in the first of these files."""
+    """The columns in the first 100 of these files.
+
+    Args:
+        tree: of the source.
+        beside: the result of `sidecars_of`.
+    """
     columns: dict[str, None] = {}
     for name in islice(beside.values(), _SAMPLE):
         try:
@@ -53,7 +59,7 @@ def columns_of(tree: Tree, beside: Mapping[str, str]) -> list[str]:
 
 
 def add_descriptions(tree: Tree, listing: Listing) -> None:
-    """Add descriptions from JSON files beside the pictures to a listing, but no classes."""
+    """Add descriptions, but no classes, from the JSON files beside the pictures to a listing."""
     fields = listing.fields
     add_columns(tree, listing, None)
     abouts = [entry.about for entry in listing.entries]
@@ -65,7 +71,13 @@ def add_descriptions(tree: Tree, listing: Listing) -> None:
 
 
 def add_columns(tree: Tree, listing: Listing, classes: LabelColumns | None) -> None:
-    """Add the columns of the JSON files beside pictures and, if `classes` is given, the classes."""
+    """Add the columns of the JSON files beside the pictures to a listing.
+
+    Args:
+        tree: of the source.
+        listing: its entries and notes are changed.
+        classes: reads the entries' classes from the columns; None: they keep theirs.
+    """
     beside, strings = sidecars_of(tree), dict[str, str]()
     if not beside and classes is None:
         return

@@ -1,4 +1,4 @@
-"""Tables in JSON: an object a line (JSON Lines), or one value, such as a list of objects."""
+"""Read tables in JSON: an object in each line (JSON Lines), or one value, such as a list of objects."""
 
 import json
 import sys
@@ -12,18 +12,21 @@ from impasto.tabular import Key, Table, Unreadable, choose_key, shown
 T = TypeVar("T")
 
 _LISTS = ("images", "data", "rows", "items", "samples", "records", "pictures", "annotations")
-"""Keys under which an object has its list of objects, the likeliest first."""
+"""Keys under which an object may have its list of rows, the likeliest first."""
 _SHAPES = '[{"file_name": "1.png", "style": "Cubism"}], or {"1.png": {"style": "Cubism"}}'
 _SAMPLE = 1_000
+"""The number of rows by which the column of file names is chosen."""
 
 
 class _Doubled(dict[str, object]):
     """An object that has a key twice."""
 
     name = ""
+    """The key."""
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of these keys and values; a `_Doubled` if a key occurs twice."""
     by_name = dict(pairs)
     if len(by_name) == len(pairs):
         return by_name
@@ -34,7 +37,12 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _cells(value: object, lists: bool, column: str = "") -> Iterator[tuple[str, str]]:
-    """Column and text of each cell in a JSON value.
+    """The column and the text of each cell in a JSON value.
+
+    Args:
+        value: any value. A list of plain values is one cell, with `|` between them.
+        lists: whether lists of objects and of lists are cells, as JSON.
+        column: of the value; a key in an object is appended with a dot.
 
     Raises:
         ValueError: an object has a name twice.
@@ -54,14 +62,14 @@ def _cells(value: object, lists: bool, column: str = "") -> Iterator[tuple[str, 
 
 
 def row_cells(row: object, lists: bool = True) -> dict[str, str]:
-    """The cells of an object by column, names in lower case.
+    """The cells of an object by column, whose name is in lower case.
 
     Args:
-        row: a value, as `loads` gives it.
+        row: a result of `loads`.
         lists: whether lists of objects and of lists are cells, as JSON.
 
     Raises:
-        ValueError: it is no object, has a key twice or is nested too deeply.
+        ValueError: `row` is no object, has a key twice or is nested too deeply.
     """
     if not isinstance(row, dict):
         raise ValueError("no object in braces")
@@ -79,10 +87,10 @@ def row_cells(row: object, lists: bool = True) -> dict[str, str]:
 
 
 def loads(text: str) -> object:
-    """A value of JSON.
+    """Parse JSON.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is no JSON, or is nested too deeply.
     """
     try:
         return json.loads(text, object_pairs_hook=_once)
@@ -91,7 +99,14 @@ def loads(text: str) -> object:
 
 
 def _table(name: str, rows: Iterable[T], key: Key, value_of: Callable[[T], object]) -> Table:
-    """A table of the rows' cells; a blank line is no row."""
+    """A table of rows.
+
+    Args:
+        name: of the table, for messages.
+        rows: lines or values; a blank line is no row.
+        key: how the column of file names is recognised.
+        value_of: gives the JSON value of a row.
+    """
     table = Table(name, [])
     columns: dict[str, None] = {}
     for number, row in enumerate(rows, start=1):
@@ -115,10 +130,15 @@ def _table(name: str, rows: Iterable[T], key: Key, value_of: Callable[[T], objec
 
 
 def read_json_lines(text: str, name: str, key: Key) -> Table:
-    """A table with an object a line; a list of objects in their stead is read as well.
+    """Read a table with an object in each line. A list of objects is read, too.
+
+    Args:
+        text: the file's text.
+        name: of the table, for messages.
+        key: how the column of file names is recognised.
 
     Raises:
-        ImpastoError: there is no object; without the table's name.
+        ImpastoError: there is no object. The message lacks the table's name.
     """
     if text.lstrip().startswith("[") and (table := _whole(text, name, key)):
         return table
@@ -134,7 +154,7 @@ def read_json_lines(text: str, name: str, key: Key) -> Table:
 
 
 def _rows(value: object, key: Key) -> list[object] | None:
-    """The objects in a value of JSON; None if it is of no known shape."""
+    """The rows in a JSON value; None if its form is unknown. See `read_json`."""
     if isinstance(value, list):
         return value
     if not isinstance(value, dict) or isinstance(value, _Doubled):
@@ -169,7 +189,7 @@ def _rows(value: object, key: Key) -> list[object] | None:
 
 
 def _whole(text: str, name: str, key: Key) -> Table | None:
-    """A table in one value of JSON; None if there is none."""
+    """The table in a text that is one JSON value; None if there is none."""
     try:
         rows = _rows(loads(text), key)
     except ValueError:
@@ -180,11 +200,16 @@ def _whole(text: str, name: str, key: Key) -> Table | None:
 
 
 def read_json(text: str, name: str, key: Key) -> Table:
-    """A table in one value of JSON: a list of objects, an object with such a list, objects by file, or
-    pandas' columns.
+    """Read a table in one JSON value: a list of objects, an object with such a list, objects by file
+    name, lists by column, or the forms that pandas writes.
+
+    Args:
+        text: the file's text.
+        name: of the table, for messages.
+        key: how the column of file names is recognised.
 
     Raises:
-        ImpastoError: there is none; without the table's name.
+        ImpastoError: there is no table. The message lacks the table's name.
     """
     if table := _whole(text, name, key):
         return table

@@ -1,4 +1,4 @@
-"""What a reader finds in a source: the pictures, what is known of each, and the files left out."""
+"""The result of a reader: the pictures of a source with their descriptions, and the files left out."""
 
 import re
 from collections import defaultdict
@@ -17,7 +17,7 @@ _PICTURES = """
 .jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs .heic .heics .heif
 .heifs .hif .jxl .jp2 .j2k .ppm .pgm .pbm .pnm .tga .ico
 """
-# Files that often lie beside pictures; they are not reported as left out.
+# Suffixes of files that are often beside pictures. These files are not reported as left out.
 _BESIDE = """
 .txt .md .rst .csv .tsv .json .jsonl .yaml .yml .xml .html .htm .py .pyc .db .ini .log .url .lnk
 .xmp .npy .npz .safetensors
@@ -32,28 +32,29 @@ unknown, null, none, nan, n/a, na, undefined, '', "",
 #busy!, #error!, #getting_data
 """
 _NOT_KNOWN = frozenset(word.strip() for word in _NOBODY_KNOWS.split(","))
-"""Values that mean an unknown class, in lower case: written by hand; by pandas, databases and
-JavaScript; for blank cells in spreadsheets' pivot tables (in English, German, French, Italian,
-Portuguese, Dutch, Spanish); spreadsheets' error values. A folder of such a name is still a class."""
+"""Values that mean an unknown class, in lower case. People write them, or pandas, databases, JavaScript
+and spreadsheets do: for blank cells of pivot tables (in English, German, French, Italian, Portuguese,
+Dutch, Spanish) and for errors. A folder of such a name is still a class."""
 _NO_WORD = re.compile(
     r"[-\u2013\u2014.\u2026?]+"  # nothing but dashes, dots and question marks
     r"|#[\u00a1\u00bf]?[^\W\d_]+(?:[/_][^\W_]+)*[!?]"  # #BEZUG! #\u00a1DIV/0! #NOMBRE? ...
     r"|Err:\d{3}"  # LibreOffice
     r"|##+"  # a column too narrow for what is in it
 )
-"""A spreadsheet's error value in any language; these are in capitals, so only capitals match."""
+"""A spreadsheet's error value in any language. It is in capitals, so only capitals match."""
 _NOT_READ = (".rar", ".7z")
+"""Suffixes of archives that cannot be read."""
 PICTURE_SUFFIXES = frozenset(_PICTURES.split())
+"""Suffixes of picture files, in lower case."""
 _LIKE_A_PICTURE = re.compile(
     rf"(?P<stem>[^/]+)({'|'.join(map(re.escape, _PICTURES.split()))})[^/]*$", re.IGNORECASE
 )
 """A name in which something follows a picture's suffix: `.jpg_large`, `.jpg (1)`, `.jpg?w=640`."""
 _SIDE_SUFFIXES = frozenset(_BESIDE.split())
 ABOUT = ("title", "artist", "year", "licence", "source")
-"""The columns of `sources.csv` that a source may fill; `source` is the picture's page or address."""
+"""Columns of `sources.csv` with descriptions of a picture; `source` is its page or address."""
 BY_NAME = "not a picture file by its name"
 """The kind of reason for a file that is left out by its name, without being opened."""
-
 
 Content = bytes | np.ndarray | UnusableError
 """A picture from a source: a file's bytes, uint8 [H, W, 3], or the reason why there is none."""
@@ -61,20 +62,22 @@ Content = bytes | np.ndarray | UnusableError
 
 @dataclass(frozen=True)
 class Entry:
-    """A source picture: where it lies, and what is known of it."""
+    """A source picture: where it is, and its classes and descriptions."""
 
     relative: str
-    """Its path inside the source, with `/` on every system; its identity in the collection."""
+    """Its path in the source, with `/` on every system. It identifies the picture in the collection."""
     path: Path | None = None
-    """Its file on disk; None if it has none of its own and comes from the listing's `contents`."""
+    """Its file on disk; None if it has no file of its own, and the listing's `contents` gives it."""
     stamp: str = ""
-    """Changes when the picture does; see `File.stamp`. If empty, packing again decodes it again."""
+    """A text that changes when the picture does; see `File.stamp`. If it is empty, packing again does
+    not notice a change."""
     labels: tuple[str, ...] = ()
     """A class name for each field of the listing; empty where unknown."""
     about: dict[str, str] = field(default_factory=dict)
-    """Columns that `--where` may use: some of `ABOUT`, and others in the source. No value is blank."""
+    """Descriptions by column, for `--where`: some of `ABOUT`, and other columns of the source. No value
+    is blank."""
     heldout: bool | None = None
-    """Whether the source holds it out; None (then for all entries): it has no split."""
+    """Whether the source holds it out; None, for all entries, if the source has no split."""
 
 
 @dataclass
@@ -84,30 +87,37 @@ class Listing:
     kind: str
     """The kind of source in words, for the report and `collection.json`."""
     fields: tuple[str, ...] = ()
+    """Names of the label fields."""
     entries: list[Entry] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    """Relative path and reason, for files that are no pictures or cannot be used."""
+    """Path in the source and reason, for files that are no pictures or cannot be used."""
     notes: list[str] = field(default_factory=list)
     """Notes for the user, a sentence each."""
     contents: Callable[[Sequence[int]], Iterator[Content]] | None = None
-    """Gives the pictures of entries (numbers in rising order) where they are no files of their own."""
+    """A function from numbers of entries, rising, to their pictures; None if all are files on disk."""
     decoded: bool = False
-    """Whether `contents` gives pixels, not bytes."""
+    """Whether `contents` gives pixels instead of bytes."""
 
     def pictures(self, numbers: Sequence[int]) -> Iterator[Path | Content]:
-        """The pictures of these entries (in rising order), to decode."""
+        """The files or contents of these entries, whose numbers must rise."""
         if self.contents is not None:
             return self.contents(numbers)
         return (path for path in (self.entries[n].path for n in numbers) if path)
 
 
 def entry_of(tree_file: File, **fields: object) -> Entry:
-    """The entry of a file in a tree."""
+    """The entry of a file in a tree.
+
+    Args:
+        tree_file: the file.
+        fields: further attributes of the entry.
+    """
     return Entry(tree_file.name, tree_file.on_disk, tree_file.stamp, **fields)  # type: ignore[arg-type]
 
 
 def read_from(tree: Tree, listing: Listing) -> Listing:
-    """The listing, with its entries' bytes read from the tree if they are no files on disk."""
+    """Set `listing.contents`, which reads from the tree, if some entries are no files on disk; returns
+    the listing."""
     if any(entry.path is None for entry in listing.entries):
         names = [entry.relative for entry in listing.entries]
         listing.contents = lambda numbers: tree.contents([names[number] for number in numbers])
@@ -115,7 +125,7 @@ def read_from(tree: Tree, listing: Listing) -> Listing:
 
 
 def pictures(tree: Tree, listing: Listing) -> Iterator[File]:
-    """The picture files of a tree; other files worth reporting go to `listing.left_out`."""
+    """The picture files of a tree. Other files, except usual companions, go to `listing.left_out`."""
     listing.left_out += tree.left_out
     for file in tree.files.values():
         suffix = suffix_of(file.name)
@@ -137,8 +147,11 @@ def is_side_file(name: str) -> bool:
 
 
 def is_picture(file: File, tree: Tree) -> bool:
-    """Whether a file is a picture: by its suffix; by its first bytes if the suffix only resembles a
-    picture's, or if a file on disk has none."""
+    """Whether a file is a picture.
+
+    It depends on the suffix. If a picture's suffix is followed by something, or a file on disk has no
+    suffix, it depends on the first bytes.
+    """
     suffix = suffix_of(file.name)
     if suffix in PICTURE_SUFFIXES:
         return True
@@ -173,9 +186,11 @@ def class_name(text: str) -> str:
 
 
 def known(text: str, field: str) -> str:
-    """A class as `class_name` writes it; blank if the text means unknown: the words in `_NOT_KNOWN`
-    (`unknown`, `NaN`, `#N/A`, `(blank)`, ...), a spreadsheet's error value and, for the field
-    genre, `Unknown Genre`."""
+    """A class in the form of `class_name`; blank if the text means unknown.
+
+    That is a word in `_NOT_KNOWN` (`unknown`, `NaN`, `#N/A`, `(blank)`, ...), a spreadsheet's error
+    value or, for a field such as genre, `Unknown Genre`.
+    """
     name = class_name(text)
     word = name.casefold()
     if word in _NOT_KNOWN or word == f"unknown {field.casefold()}":
@@ -185,11 +200,11 @@ def known(text: str, field: str) -> str:
 
 
 def clean_names(listing: Listing) -> Listing:
-    """The listing with every field and class as `class_name` writes it, and a note on classes that
-    became one by this.
+    """Change the names of all fields and classes to the form of `class_name`, with a note on classes
+    that become one by this; returns the listing.
 
-    Every reader's listing goes through here, so no later code meets a line break or control
-    character in a name.
+    Every reader's listing goes through here, so no name has a line break or a control character in later
+    code.
     """
     listing.fields = tuple(map(class_name, listing.fields))
     written: list[dict[str, str]] = [{} for _ in listing.fields]
@@ -216,7 +231,7 @@ def clean_names(listing: Listing) -> Listing:
 
 
 def could_be_labels(abouts: Sequence[Mapping[str, str]], no_class: Collection[str]) -> list[str]:
-    """The columns of `abouts` that look like classes: far fewer distinct values than pictures.
+    """The columns that may be label fields: those with at most half as many distinct values as pictures.
 
     Args:
         abouts: the `Entry.about` of each picture.
@@ -231,9 +246,9 @@ def could_be_labels(abouts: Sequence[Mapping[str, str]], no_class: Collection[st
 
 
 def suffix_of(name: str) -> str:
-    """A file's suffix in lower case, from its last dot; empty for a name that begins with it."""
-    # As Path.suffix, which is ten times slower: 0.5 s for all of WikiArt, and readers call this
-    # often.
+    """A file's suffix in lower case, such as `.png`; empty if there is none."""
+    # Path.suffix gives the same, but is ten times slower: 0.5 s for all of WikiArt, and readers call
+    # this often.
     last = name[name.rfind("/") + 1 :]
     dot = last.rfind(".")
     return last[dot:].lower() if 0 < dot < len(last) - 1 else ""

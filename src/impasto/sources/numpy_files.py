@@ -1,4 +1,4 @@
-"""Arrays in NumPy's files, `.npy` and `.npz`, read row by row and never unpickled."""
+"""Read arrays from NumPy's files, `.npy` and `.npz`, row by row and without unpickling."""
 
 import io
 import math
@@ -20,7 +20,7 @@ from impasto.sources.trees import File, system_error
 
 _COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _HEADER = 2**14
-"""The longest header, in bytes; NumPy's own limit."""
+"""Most bytes of a header that are read."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class StoredArray:
     """Its name in the file; blank if it is the only array."""
     path: Place
     member: str | None
-    """Its member name in the `.npz` zip."""
+    """Its member name in the `.npz` zip; None in a `.npy`."""
     stamp: str
+    """See `File.stamp`."""
     start: int
     """The byte where its values begin."""
     shape: tuple[int, ...]
@@ -42,20 +43,22 @@ class StoredArray:
 
     @property
     def name(self) -> str:
+        """The file's name, with the array's name if there are several."""
         return f"{self.file}/{self.key}" if self.key else self.file
 
     @property
     def row_bytes(self) -> int:
+        """Bytes of a row, which is an item along the first axis."""
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
     def summary(self) -> str:
-        """For messages."""
+        """Name, shape and type, for messages."""
         return f"{self.key or self.file} {list(self.shape)} {self.dtype}"
 
 
 @contextmanager
 def reading(path: Place) -> Iterator[None]:
-    """Turn errors from reading a file into an ImpastoError."""
+    """Within this context, errors from reading a file become an ImpastoError."""
     try:
         yield
     except ImpastoError:
@@ -71,7 +74,7 @@ def reading(path: Place) -> Iterator[None]:
 
 @contextmanager
 def _opened(path: Place, member: str | None) -> Iterator[IO[bytes]]:
-    """A file's or a member's bytes, decompressed."""
+    """Open a file, or a member of a `.npz`, for reading its decompressed bytes."""
     if member is None:
         with path.open("rb") as file:
             yield file
@@ -85,7 +88,8 @@ def _opened(path: Place, member: str | None) -> Iterator[IO[bytes]]:
 
 
 def _header(path: Place, member: str | None) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """Shape, whether in Fortran order, type, and the byte where the values begin."""
+    """An array's shape, whether it is in Fortran order, its type, and the byte where its values
+    begin."""
     with _opened(path, member) as file:
         head = io.BytesIO(file.read(_HEADER))
     version = npy.read_magic(head)
@@ -97,10 +101,11 @@ def _header(path: Place, member: str | None) -> tuple[tuple[int, ...], bool, np.
 
 
 def list_arrays(file: File) -> list[StoredArray]:
-    """The arrays in a file, by their headers; those of Python objects are listed, but never read.
+    """The arrays in a file, by their headers. Arrays of Python objects are among them, but nothing reads
+    their values.
 
     Raises:
-        ImpastoError: it is damaged.
+        ImpastoError: the file is damaged or cannot be read, or an array is in Fortran order.
     """
     assert file.path is not None
     arrays = []
@@ -133,7 +138,15 @@ def list_arrays(file: File) -> list[StoredArray]:
 
 
 def read_rows(array: StoredArray, rows: Sequence[int]) -> Iterator[np.ndarray]:
-    """Rows of an array; their numbers must rise."""
+    """Read rows of an array one by one.
+
+    Args:
+        array: the array.
+        rows: their numbers, which must rise.
+
+    Raises:
+        Exception: of any kind, if the file is damaged; see `reading`.
+    """
     with _opened(array.path, array.member) as file:
         for row in rows:
             file.seek(array.start + row * array.row_bytes)
@@ -144,7 +157,11 @@ def read_rows(array: StoredArray, rows: Sequence[int]) -> Iterator[np.ndarray]:
 
 
 def read_array(array: StoredArray) -> np.ndarray:
-    """Read a small array as a whole."""
+    """Read a small array as a whole.
+
+    Raises:
+        ImpastoError: the file is damaged or cannot be read.
+    """
     with reading(array.path), _opened(array.path, array.member) as file:
         file.seek(array.start)
         data = file.read(math.prod(array.shape) * array.dtype.itemsize)

@@ -1,10 +1,9 @@
-"""What is in a parquet file: its columns as text, the column of pictures, and the columns of
-classes.
+"""Describe a parquet file: its columns as text, the column of pictures, and the columns of classes.
 
-The columns' features (Image, ClassLabel with its class names) are JSON under the key `huggingface`
-of the schema's metadata; data sets made before 2023, such as huggan/wikiart, have them in
-`dataset_infos.json` or in the YAML head of `README.md`. Without either, columns are recognised by
-their contents: structs with `bytes`, bytes that are pictures, file names.
+The columns' features (Image, ClassLabel with its class names) are JSON under the key `huggingface` of
+the schema's metadata. Data sets from before 2023, such as huggan/wikiart, have them in
+`dataset_infos.json` or in the YAML head of `README.md`. Without these, the column of pictures is
+recognised by its contents: structs with `bytes` or `path`, bytes that are pictures, file names.
 """
 
 import io
@@ -28,32 +27,37 @@ from impasto.sources.trees import File, Source, system_error, tidy
 
 _FILE_COLUMNS = ("file", "file_name", "filename")
 _READ_AHEAD = 2**20
-"""Bytes read at once from a column; without it, pyarrow reads a row group's column whole."""
+"""Bytes that are read at once from a column. Without this, pyarrow reads the column of a whole row
+group."""
 _LONGEST_CARD = 2**20
+"""Most characters of a `README.md` that are searched for the YAML head."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One parquet file."""
+    """A parquet file with pictures."""
 
     name: str
+    """Its path in the source."""
     path: Place
     stamp: str
+    """See `File.stamp`."""
     groups: tuple[int, ...]
-    """The rows of each row group."""
+    """The number of rows of each row group."""
     picture: str
     """The column of pictures."""
     others: tuple[str, ...]
-    """The columns that convert to one text a row: strings, numbers, dates."""
+    """The columns whose rows can be written as one text each: strings, numbers, dates."""
     classes: dict[str, list[str]]
     """By column of class numbers: the names of the classes."""
     inside: bool
-    """Whether the column may hold pictures themselves, not only file names."""
+    """Whether the column of pictures may hold the pictures themselves, not only file names."""
     paths: str | None
     """The subcolumn of the picture column that holds their file names."""
 
     @property
     def rows(self) -> int:
+        """The number of rows."""
         return sum(self.groups)
 
 
@@ -78,12 +82,14 @@ def read_errors() -> tuple[type[BaseException], ...]:
 
 
 def error_line(error: BaseException) -> str:
+    """An error on one line of at most 200 characters."""
     return error_text(error)[:200]
 
 
 @contextmanager
 def opened_file(path: Place) -> Iterator[Any]:
-    """A file's `pyarrow.parquet.ParquetFile`; errors become an ImpastoError."""
+    """Open a file as a `pyarrow.parquet.ParquetFile`. Within this context, errors from reading it become
+    an ImpastoError."""
     parquet = library()
     try:
         with path.open("rb") as file:
@@ -100,9 +106,13 @@ def opened_file(path: Place) -> Iterator[Any]:
 
 
 def described_beside(source: Source, files: list[File]) -> dict[str, dict[str, Any]]:
-    """The features in the data set's own description, of all its configurations.
+    """By column: the features in the data set's description, of all its configurations.
 
-    The description lies at the top of the repository, in some folder above the files.
+    The description is at the top of the data set's repository, in some folder above the files.
+
+    Args:
+        source: the source.
+        files: its parquet files.
     """
     top: Place = (source.path if source.path.is_dir() else source.path.parent).absolute()
     inside = {top / parent for file in files for parent in PurePosixPath(file.name).parents}
@@ -115,6 +125,7 @@ def described_beside(source: Source, files: list[File]) -> dict[str, dict[str, A
 
 
 def _text(path: Place) -> str:
+    """A file's text; blank if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -132,7 +143,7 @@ def _infos(text: str) -> dict[str, dict[str, Any]]:
 
 
 def _card(text: str) -> dict[str, dict[str, Any]]:
-    """The features in the YAML head of a `README.md`, in the form they have in JSON."""
+    """The features in the YAML head of a `README.md`, in their form in JSON."""
     import yaml
 
     head = re.match(r"---\s*\n(.*?\n)---\s*\n", text[:_LONGEST_CARD], re.DOTALL)
@@ -158,11 +169,12 @@ def _card(text: str) -> dict[str, dict[str, Any]]:
 
 
 def _values(value: Any) -> list[Any]:
+    """The values of a dictionary; none of anything else."""
     return list(value.values()) if isinstance(value, dict) else []
 
 
 def _merged(found: list[Any]) -> dict[str, dict[str, Any]]:
-    """Features of several configurations merged; those of one name are mostly the same."""
+    """The features of several configurations as one. Of features of one name, the last one is used."""
     return {
         str(name): feature
         for features in found
@@ -173,7 +185,7 @@ def _merged(found: list[Any]) -> dict[str, dict[str, Any]]:
 
 
 def _features(schema: Any) -> dict[str, dict[str, Any]]:
-    """The features in a schema's metadata; empty where there are none or they are damaged."""
+    """The features in a schema's metadata; empty if there are none or they are damaged."""
     declared = (schema.metadata or {}).get(b"huggingface", b"{}")
     try:
         return _merged([json.loads(declared)["info"]["features"]])
@@ -182,6 +194,7 @@ def _features(schema: Any) -> dict[str, dict[str, Any]]:
 
 
 def _class_names(feature: dict[str, Any]) -> list[str] | None:
+    """The class names of a ClassLabel; None for other features."""
     names = feature.get("names")
     if feature.get("_type") != "ClassLabel" or not isinstance(names, list):
         return None
@@ -189,8 +202,8 @@ def _class_names(feature: dict[str, Any]) -> list[str] | None:
 
 
 def _plain(kind: Any) -> Any:
-    """A column's type without its encoding: of a dictionary, its values'; of an extension type, its
-    storage's."""
+    """A column's type without its encoding: the type of a dictionary's values, or of an extension type's
+    storage."""
     import pyarrow
 
     while True:
@@ -215,6 +228,7 @@ def _is_binary(kind: Any) -> bool:
 
 
 def _is_one_text(kind: Any) -> bool:
+    """Whether values of this type can be written as one text each."""
     from pyarrow import types
 
     tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
@@ -222,10 +236,17 @@ def _is_one_text(kind: Any) -> bool:
 
 
 def part_of(file: File, beside: dict[str, dict[str, Any]]) -> Part | None:
-    """Describe a file from its footer; None if it has no pictures.
+    """Describe a file by its footer.
+
+    Args:
+        file: the file.
+        beside: the result of `described_beside`.
+
+    Returns:
+        The description; None if the file has no column of pictures.
 
     Raises:
-        ImpastoError: it is damaged, or in an archive.
+        ImpastoError: the file is damaged, or in an archive.
     """
     if file.path is None:
         raise ImpastoError(
@@ -233,7 +254,7 @@ def part_of(file: File, beside: dict[str, dict[str, Any]]) -> Part | None:
         )
     with opened_file(file.path) as opened:
         schema, metadata = opened.schema_arrow, opened.metadata
-        # A picture takes at least a byte; a damaged row count must not fill the memory.
+        # A row takes at least a byte. A damaged row count must not fill the memory.
         if metadata.num_rows > file.size:
             raise ValueError(f"it claims {metadata.num_rows:,} rows in {file.size:,} bytes")
         kinds = {name: _plain(schema.field(at).type) for at, name in enumerate(schema.names)}
@@ -249,7 +270,7 @@ def part_of(file: File, beside: dict[str, dict[str, Any]]) -> Part | None:
         others = tuple(
             name
             for name, kind in kinds.items()
-            # Columns that pandas adds begin with two underscores.
+            # The names of columns that pandas adds begin with two underscores.
             if name != picture and not name.startswith("__") and _is_one_text(kind)
         )
         names = {name: _class_names(features.get(name, {})) for name in others}
@@ -271,7 +292,7 @@ def part_of(file: File, beside: dict[str, dict[str, Any]]) -> Part | None:
 
 
 def _children(kind: Any) -> set[str]:
-    """The names inside a struct."""
+    """The names of a struct's fields; empty for other types."""
     from pyarrow import types
 
     return {field.name for field in kind} if types.is_struct(kind) else set()
@@ -280,7 +301,12 @@ def _children(kind: Any) -> set[str]:
 def _picture_column(
     opened: Any, kinds: dict[str, Any], features: dict[str, dict[str, Any]]
 ) -> str | None:
-    """The column of pictures: by its name, else the first of the likeliest type."""
+    """The column of pictures; None if there is none.
+
+    Of the columns of the likeliest type it is the one called `image` or `img`, else the first. The types
+    are, in this order: declared as Image; structs with `bytes` or `path`; bytes that are pictures; file
+        names.
+    """
     types = {name: features.get(name, {}).get("_type") for name in kinds}
     declared = [name for name in kinds if types[name] == "Image"]
     # Audio and video are such structs too.
@@ -298,7 +324,7 @@ def _picture_column(
 
 
 def _shows_pictures(opened: Any, column: str) -> bool:
-    """Whether the first value of a column of bytes is a picture."""
+    """Whether the first value of a column of bytes that is not null is a picture."""
     for batch in opened.iter_batches(batch_size=64, columns=[column], use_threads=False):
         for value in column_of(batch, column):
             if value.is_valid:
@@ -314,18 +340,19 @@ def _is_picture(content: bytes) -> bool:
         try:
             Image.open(io.BytesIO(content)).close()
         except Image.DecompressionBombError:
-            return True  # Size limits do not matter here.
+            return True  # It is a picture, though a large one.
         except Exception:
             return False
     return True
 
 
 def column_of(batch: Any, name: str) -> Any:
+    """The first column of this name in a record batch."""
     return batch.column(batch.schema.names.index(name))
 
 
 def texts_of(column: Any) -> list[str]:
-    """Each row of an array as text; empty for null and NaN."""
+    """Each value of a pyarrow array as text; empty for null and NaN."""
     import pyarrow
 
     while isinstance(column, pyarrow.DictionaryArray | pyarrow.ExtensionArray):
@@ -334,12 +361,12 @@ def texts_of(column: Any) -> list[str]:
         else:
             column = column.storage
     if pyarrow.types.is_timestamp(column.type):
-        # Without its time zone it is UTC, and needs no time zone database.
+        # Without a time zone it is in UTC, and pyarrow needs no time zone database.
         column = column.cast(pyarrow.timestamp(column.type.unit))
     floating = pyarrow.types.is_floating(column.type)
     if not _is_string(column.type):
         column = column.cast(pyarrow.string())
-    # Through bytes, since the strings may be invalid UTF-8.
+    # As bytes first, because the strings may be invalid UTF-8.
     values = column.cast(pyarrow.large_binary()).to_pylist()
     texts = ["" if value is None else tidy(value.decode("utf-8", "replace")) for value in values]
     return ["" if text == "nan" else text for text in texts] if floating else texts

@@ -1,10 +1,10 @@
-"""Plain data out of a pickle, without unpickling: no name in it is imported or called.
+"""Read plain data from a pickle without unpickling it: nothing that it names is imported or called.
 
-A pickle is a program for a small stack machine; Python's own `pickletools` documents its
-instructions. Unpickling can run any code. This reader knows only the instructions that Python 2
-wrote for lists, dictionaries, strings, integers and NumPy arrays of bytes (protocol 2), and none
-that imports or calls. NumPy's instructions for an array are compared with their one usual form, and
-the array is made from its bytes.
+A pickle is a program for a small stack machine, whose instructions Python's `pickletools` documents.
+Unpickling can run any code. This reader knows only the instructions that Python 2 wrote for lists,
+dictionaries, strings, integers and NumPy arrays of bytes (protocol 2). It imports and calls nothing:
+NumPy's instructions for an array are compared with their usual form, and the array is made from its
+bytes.
 """
 
 import struct
@@ -15,17 +15,20 @@ from typing import Any
 import numpy as np
 
 _MOST_STEPS = 500_000
-"""A limit on memory, since each step may create an object; CIFAR-100's training set takes 200,000."""
+"""Most instructions. It bounds memory, because each may create an object. CIFAR-100's training set takes
+200,000."""
 _LONG_TEXT = 2**16
+"""Longer texts, in bytes, are not copied."""
 
 
 class PlainPickleError(ValueError):
-    """Not a pickle of plain data; the text names the place and what is there."""
+    """The bytes are no pickle of plain data. The text says what is wrong, for a message after the file's
+    name."""
 
 
 @dataclass(frozen=True)
 class _Named:
-    """A module's member that a pickle names."""
+    """A name in a module that a pickle mentions."""
 
     module: str
     name: str
@@ -33,14 +36,14 @@ class _Named:
 
 @dataclass(eq=False)
 class Array:
-    """An array; its values come later in the pickle."""
+    """An array. The pickle gives its values after it."""
 
     values: np.ndarray | None = None
-    """uint8, in the memory of what was unpickled."""
+    """uint8, a view of the pickle's bytes where they are long."""
 
 
 class _ByteType:
-    """NumPy's type of the numbers from 0 to 255."""
+    """NumPy's type uint8."""
 
 
 _MARK = object()
@@ -49,7 +52,7 @@ _DTYPE = _Named("numpy", "dtype")
 _RECONSTRUCT = _Named("numpy.core.multiarray", "_reconstruct")
 _KNOWN = (_NDARRAY, _DTYPE, _RECONSTRUCT)
 
-# By instruction: the bytes of its number, and their format.
+# By instruction: the format of its number, for `struct`.
 _INTEGERS = {b"K": "<B", b"M": "<H", b"J": "<i"}
 _STRINGS = {b"U": "<B", b"T": "<i"}
 _PUTS = {b"q": "<B", b"r": "<I"}
@@ -67,12 +70,13 @@ _TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
 
 
 def load_plain(content: bytes) -> Any:
-    """The one object in a pickle of protocol 2.
+    """The object in a pickle of protocol 2.
 
-    Strings of Python 2 are bytes, long ones views of `content`. An array is an `Array`.
+    Python 2's strings become bytes, or memoryviews of `content` if they are long. An array becomes an
+    `Array`.
 
     Raises:
-        PlainPickleError: it is damaged, or holds anything but plain data.
+        PlainPickleError: the pickle is damaged, or holds anything but plain data.
     """
     machine = _Machine(content)
     try:
@@ -85,6 +89,12 @@ def load_plain(content: bytes) -> Any:
 
 
 class _Machine:
+    """The stack machine, with the instructions for plain data only.
+
+    Attributes:
+        place: the next byte.
+    """
+
     def __init__(self, content: bytes) -> None:
         self._content = memoryview(content)
         self.place = 0
@@ -104,7 +114,7 @@ class _Machine:
         return part if count > _LONG_TEXT else bytes(part)
 
     def _line(self) -> str:
-        # Names of modules are short.
+        # A limit, because names of modules are short.
         text, end, _ = bytes(self._content[self.place : self.place + 200]).partition(b"\n")
         if not end:
             raise PlainPickleError("it names something without an end")
@@ -112,13 +122,14 @@ class _Machine:
         return text.decode("ascii", "replace")
 
     def _since_mark(self) -> list[Any]:
-        """Pop the stack back to the last mark, and give the items above it."""
+        """Pop the items above the last mark, and the mark; returns the items."""
         items = []
         while (item := self._stack.pop()) is not _MARK:
             items.append(item)
         return items[::-1]
 
     def run(self) -> Any:
+        """Follow all instructions; returns the object that is left on the stack."""
         for _ in range(_MOST_STEPS):
             step = bytes(self._content[self.place : self.place + 1])
             self.place += 1
@@ -181,14 +192,15 @@ class _Machine:
 
 
 def _of_kind(thing: Any, kind: type) -> Any:
+    """Check that an object is of exactly this type; returns it."""
     if type(thing) is not kind:
         raise PlainPickleError(f"it has a {type(thing).__name__} where a {kind.__name__} belongs")
     return thing
 
 
 def _made(what: Any, arguments: Any) -> Any:
-    """The array or type for a call of NumPy's; only the two calls that begin an array of bytes are
-    known."""
+    """The array or the type for a call in the pickle. Only the two calls that begin an array of bytes
+    are known."""
     if what == _RECONSTRUCT and arguments == (_NDARRAY, (0,), b"b"):
         return Array()
     if what == _DTYPE and arguments == (b"u1", 0, 1):
@@ -197,11 +209,8 @@ def _made(what: Any, arguments: Any) -> Any:
 
 
 def _fill(thing: Any, state: Any) -> None:
-    """Set an array's values; the state of the byte type is ignored.
-
-    An array's state is the format version, the shape, the type, whether it is in Fortran order, and
-    the bytes.
-    """
+    """Set an array's values by its state: the version, the shape, the type, whether it is in Fortran
+    order, and the bytes. The state of the byte type is ignored."""
     if isinstance(thing, _ByteType):
         return
     match state:

@@ -1,4 +1,4 @@
-"""Copies of pictures at another size in a second folder, as in `resized` beside `images`."""
+"""Recognise copies of pictures at another size in a second folder, as in `resized` beside `images`."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,15 +18,20 @@ _SMALLER = frozenset(
 
 
 def without_smaller(files: Sequence[File], listing: Listing | None = None) -> list[File]:
-    """The pictures without those that a second top folder holds larger, as `images` beside
-    `resized` or `256x256`. Copies are matched by name, and go to the listing's `left_out`."""
+    """Leave out the pictures that another topmost folder has at a larger size, such as `images` beside
+    `resized` or `256x256`. They are matched by name.
+
+    Args:
+        files: the pictures.
+        listing: gets the left-out files and a note; None: nothing is reported.
+    """
     by_top: dict[str, list[File]] = defaultdict(list)
     shared = len(layout(file.name for file in files).shared)
     for file in files:
         folders = file.name.split("/")[shared:-1]
         if folders and is_container(folders[0]):
             by_top[folders[0]].append(file)
-    # By bytes a picture, the largest first.
+    # The folder with the most bytes a picture first.
     tops = sorted(
         by_top, key=lambda top: -sum(file.size for file in by_top[top]) / len(by_top[top])
     )
@@ -51,12 +56,13 @@ def without_smaller(files: Sequence[File], listing: Listing | None = None) -> li
 
 
 def _says_size(name: str) -> bool:
+    """Whether a folder's name says that its pictures are of another size."""
     return bool(_SMALLER & set(words_of(name))) or SIZE.search(name) is not None
 
 
 def _copies(smaller: list[File], larger: list[File]) -> dict[str, str]:
-    """The smaller pictures with a larger one of the same name, and that one: matched without suffix
-    and, where names are not unique, with their folders."""
+    """By smaller picture: the larger one of the same name, without suffix. If names are not unique, they
+    are compared with their folder."""
     for parts in (1, 2):
         one, other = ({_end(file.name, parts): file.name for file in f} for f in (smaller, larger))
         if len(one) == len(smaller) and len(other) == len(larger):
@@ -65,4 +71,5 @@ def _copies(smaller: list[File], larger: list[File]) -> dict[str, str]:
 
 
 def _end(name: str, parts: int) -> str:
+    """The last parts of a path, without suffix and case."""
     return "/".join(name.casefold().split("/")[-parts:]).rpartition(".")[0]

@@ -1,6 +1,6 @@
-"""Trees of files: a folder on disk, or an archive that is read where it lies, alike.
+"""Trees of files: folders, and archives that are read without unpacking, with the same methods.
 
-A reader sees names and bytes only. Which archives there are is in `archives/`, one file a kind.
+A reader sees names and bytes only. Each kind of archive is a file in `archives/`.
 """
 
 import importlib
@@ -20,18 +20,19 @@ from impasto.tabular import tidy as tidy
 
 
 class UnusableError(Exception):
-    """A file that gives no picture; the text is the reason for `left-out.csv`, `kind: details`."""
+    """A file gives no picture. The text is the reason for `left-out.csv`: `kind: details`."""
 
 
 def unreadable(error: BaseException | None) -> str:
-    """The kind of reason for an error in reading: `unreadable for now` if it or its cause is an
+    """The kind of reason for an error in reading: `unreadable for now` if `system_error` finds an
     OSError, else `unreadable`."""
     return "unreadable" if system_error(error) is None else "unreadable for now"
 
 
 def system_error(error: BaseException | None) -> OSError | None:
-    """The OSError that an error is or came of, if it has a number, as those of the system and of
-    servers have; `zipfile` says that a file is no zip if reading it fails."""
+    """The OSError that an error is or was caused by; None if there is none. Only errors with a number
+    count, as those of the system and of servers have."""
+    # `zipfile` raises BadZipFile where reading fails, so the cause has to be looked at.
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error
@@ -44,28 +45,28 @@ class File:
     """A file in a tree."""
 
     name: str
-    """Its path in the tree, with `/` on every system, as valid Unicode."""
+    """Its path in the tree, as valid Unicode, with `/` on every system."""
     size: int
     """Uncompressed bytes."""
     stamp: str
-    """Changes when the file does, without reading it: size and time, or a stored checksum."""
+    """A text that changes when the file does, made without reading it: size and modification time, or a
+    stored checksum."""
     path: Place | None = None
-    """Its path or address, if it is a file of its own."""
+    """Its path or address; None for a file in an archive."""
 
     @property
     def on_disk(self) -> Path | None:
-        """Its path, if it is a file of its own on disk."""
+        """Its path if it is a file on disk, else None."""
         return self.path if isinstance(self.path, Path) else None
 
 
 class Tree(ABC):
-    """Files by name. Subclasses define `_list()` and `read()`.
+    """A folder's or an archive's files, by name. Subclasses define `_list()` and `read()`.
 
     Attributes:
         place: the folder or the archive.
         notes: notes for the user, a sentence each; complete once the tree is listed.
-        picture_by_bytes: by file whose name does not say so: whether its first bytes are a
-            picture's.
+        picture_by_bytes: by name of files whose first bytes were read: whether they are pictures.
     """
 
     def __init__(self, place: Place) -> None:
@@ -80,12 +81,16 @@ class Tree(ABC):
 
     @property
     def files(self) -> dict[str, File]:
-        """The files by name, sorted; listed when first asked for."""
+        """The files by name, sorted. The first access lists them.
+
+        Raises:
+            ImpastoError: the tree cannot be read at all.
+        """
         return self._listed[0]
 
     @property
     def left_out(self) -> list[tuple[str, str]]:
-        """Name and reason, for what could not be listed."""
+        """Name and reason of what cannot be listed."""
         return self._listed[1]
 
     @abstractmethod
@@ -98,18 +103,18 @@ class Tree(ABC):
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """The bytes of one file.
+        """The bytes of a file.
 
         Raises:
-            UnusableError: it is damaged or cannot be read.
+            UnusableError: the file is missing or damaged, or cannot be read.
         """
 
     def close(self) -> None:  # noqa: B027  # A folder has nothing open.
-        """Close what is open; an archive's tree cannot be read afterwards."""
+        """Close open files. An archive's tree cannot be read afterwards."""
 
     def contents(self, names: Sequence[str]) -> Iterator[bytes | UnusableError]:
-        """The bytes of files, or the reason why there are none, in the order of the names; archives
-        read fastest in their own order."""
+        """The bytes of each file, or the reason why there are none. Archives are read fastest in the
+        order of their files."""
         for name in names:
             try:
                 yield self.read(name)
@@ -119,18 +124,18 @@ class Tree(ABC):
 
 @dataclass
 class Source:
-    """A source as readers get it."""
+    """A source as readers receive it."""
 
     path: Place
     """The user's path or address: a folder, an archive, or another file."""
     tree: Tree
     """The folder, the archive's files, or the file's folder."""
     file: str | None = None
-    """The name in the tree if the path is another file."""
+    """The name in the tree, if the path is another file."""
     names_encoding: str | None = None
-    """The encoding of file names in archives that do not declare one; None: the kind's default rule."""
+    """The encoding of file names in archives that do not declare one; None: the archive's own rule."""
     kept: dict[str, Any] = field(default_factory=dict)
-    """By reader's module name: results of `claims` that reading uses again."""
+    """By name of a reader's module: results of `claims` that its reading uses again."""
 
 
 def readable(name: str) -> str:
@@ -154,8 +159,8 @@ _LITTER = frozenset(
 
 
 def is_litter(folder: str) -> bool:
-    """Whether a folder of this name is skipped: hidden, or a program's own, such as thumbnails on a
-    network drive (`@eaDir`) or a recycle bin."""
+    """Whether a folder of this name is skipped: a hidden one, or one that programs make, such as
+    thumbnails on a network drive (`@eaDir`) or a recycle bin."""
     return folder.startswith(".") or folder.lower() in _LITTER
 
 
@@ -165,10 +170,10 @@ def stamp_of(status: os.stat_result) -> str:
 
 
 def file_at(path: Place) -> File:
-    """A file that was named by itself.
+    """A path or an address as a `File`.
 
     Raises:
-        OSError: it cannot be found.
+        OSError: the file cannot be found.
     """
     if isinstance(path, RemotePath):
         info = path.store.info(path.key)
@@ -180,16 +185,20 @@ def file_at(path: Place) -> File:
 def walk(
     folder: Path, on_error: Callable[[OSError], None] | None = None
 ) -> Iterator[tuple[Path, str]]:
-    """Every file below a folder with its relative path, sorted, links followed once.
+    """Every file below a folder, with its path from there, sorted.
 
-    Hidden files and folders and packed collections are skipped. `on_error` is called for unreadable
-    folders.
+    Links are followed. A folder that was seen already, hidden files and folders, and packed collections
+    are skipped.
+
+    Args:
+        folder: the folder.
+        on_error: called for each unreadable folder.
     """
     seen: set[tuple[int, int]] = set()
     for place, folders, files in os.walk(folder, onerror=on_error, followlinks=True):
         status = Path(place).stat()
         identity = (status.st_dev, status.st_ino)
-        # A link that leads back up would make an endless walk.
+        # A link to a folder above would make an endless walk.
         if identity in seen or "collection.json" in files:
             folders.clear()
             continue
@@ -203,7 +212,8 @@ def walk(
 
 
 class Folder(Tree):
-    """A folder, on disk unless it is a `RemoteFolder`; files are opened only when read."""
+    """A folder on disk; `RemoteFolder` is one at an address. Files are opened only when they are
+    read."""
 
     def _list(self) -> tuple[dict[str, File], list[tuple[str, str]]]:
         files: dict[str, File] = {}
@@ -222,7 +232,7 @@ class Folder(Tree):
             except OSError as error:
                 left_out.append((name, f"unreadable: {error.strerror}"))
                 continue
-            if name in files:  # A name may equal another's escaped form.
+            if name in files:  # A name may be equal to the escaped form of another.
                 left_out.append((name, "unreadable: another file's name reads the same"))
                 continue
             files[name] = File(name, status.st_size, stamp_of(status), path)
@@ -230,7 +240,7 @@ class Folder(Tree):
 
     def read(self, name: str) -> bytes:
         file = self.files.get(name)
-        # A file that the user names may be a hidden one, which no listing has.
+        # The user may name a hidden file, which is not listed.
         path = self.place / name if file is None or file.path is None else file.path
         assert isinstance(path, Path)
         try:
@@ -263,7 +273,12 @@ def _folder(place: Place) -> Folder:
 
 
 def archive_at(path: Place, names_encoding: str | None = None) -> Tree | None:
-    """An archive as a tree; None if the file is no archive."""
+    """An archive as a tree; None if the file is no archive.
+
+    Args:
+        path: the file.
+        names_encoding: see `Source`.
+    """
     for name in module_names("sources/archives"):
         archive = importlib.import_module(f"impasto.sources.archives.{name}")
         if archive.claims(path):
@@ -273,10 +288,10 @@ def archive_at(path: Place, names_encoding: str | None = None) -> Tree | None:
 
 
 def decoded_file(tree: Tree, name: str) -> tuple[str, list[str]]:
-    """A file's text, and a note on its encoding if needed (`tabular.decoded`).
+    """A file's text, and notes on its encoding (`tabular.decoded`).
 
     Raises:
-        ImpastoError: it cannot be read, or is no text.
+        ImpastoError: the file cannot be read, or is no text.
     """
     place = str(tree.place / name)
     try:
@@ -290,6 +305,6 @@ def read_text(tree: Tree, name: str) -> str:
     """A file's text, whatever its encoding.
 
     Raises:
-        ImpastoError: it cannot be read, or is no text.
+        ImpastoError: the file cannot be read, or is no text.
     """
     return decoded_file(tree, name)[0]

@@ -8,14 +8,16 @@ A column is `path`, a label field, or another column of the source. Rules:
 - Operators are = != < <= > >= (== and <> too), in, between, like, is null; not, and, or, parentheses.
   Case does not matter in keywords and column names; a name with blanks is "in double quotes", text
   is 'in single quotes', with '' for an apostrophe.
-- Text is compared exactly, but by `like` without case, where % stands for any letters and _ for
+- Text is compared exactly. Only `like` ignores case; in its pattern % stands for any characters and _
+for
   one, as in SQLite.
-- Compared with a number, a column gives its number: all of it ('1872', '3.5'), else the first
-  number of four digits in it ('c. 1872', '1870-1872' and 'Paris, 12 May 1872' are 1872, 1870 and
+- In a comparison with a number, a cell's number is used: that of the whole cell ('1872', '3.5'), else
+    the
+  first number of four digits in it ('c. 1872', '1870-1872' and 'Paris, 12 May 1872' are 1872, 1870 and
   1872).
-- A blank cell, or one without a number where one is needed, is null: neither equal nor unequal to
-  anything. Such pictures are left out unless `is null` or the other side of an `or` takes them
-  (three-valued logic, ISO/IEC 9075-2, 'boolean value expression').
+- A blank cell, or one without a number where a number is needed, is null: neither equal nor unequal to
+  anything. Such pictures are chosen only by `is null` or the other side of an `or` (three-valued logic,
+  ISO/IEC 9075-2, 'boolean value expression').
 """
 
 import re
@@ -28,7 +30,7 @@ from impasto.errors import ImpastoError, near
 from impasto.sources.listing import Entry, Listing
 
 Row = Mapping[str, str]
-"""A picture's cells by column; blank or missing where unknown."""
+"""A picture's cells by column; blank or missing if unknown."""
 Test = Callable[[Row], bool | None]
 """A test of a picture; None means unknown."""
 Number = int | float
@@ -68,9 +70,9 @@ class Condition:
 
     text: str
     columns: tuple[str, ...]
-    """The columns that it uses."""
+    """Names of the columns in it."""
     equal: tuple[tuple[str, str], ...]
-    """Column and text of each =, != and `in`, to warn of texts that no picture has."""
+    """Column and text of each =, != and `in`, for notes on texts that no picture has."""
     test: Test
 
     def __call__(self, row: Row) -> bool:
@@ -79,7 +81,8 @@ class Condition:
 
 
 def number_in(text: str) -> Number | None:
-    """The number in a text: all of it, else the first four-digit number."""
+    """The number in a text: the whole text, else the first number of four digits; None if there is
+    none."""
     if _NUMBER.fullmatch(text.strip()):
         return _number(text)
     year = _YEAR.search(text)
@@ -99,11 +102,12 @@ class _Token:
     """`text`, `column`, `number`, `sign`, `word`, `keyword` or `end`."""
     value: str
     at: int
-    """Where it begins."""
+    """The position of its first character."""
 
 
 class _Parser:
-    """Recursive descent: a method a rule, each taking its tokens and giving a test."""
+    """A recursive descent parser. Each method for a rule of the grammar consumes its tokens and returns
+    a test."""
 
     def __init__(self, text: str, columns: Iterable[str] | None) -> None:
         self.text = unicodedata.normalize("NFC", text.replace("\n", " "))
@@ -115,6 +119,7 @@ class _Parser:
         self.token = self._next()
 
     def fail(self, what: str, at: int | None = None) -> NoReturn:
+        """Raise the error for the next token, or for the character at position `at`."""
         at = self.token.at if at is None else at
         raise ImpastoError(
             f"cannot read the condition at character {at + 1}: {what}: "
@@ -141,7 +146,8 @@ class _Parser:
         return _Token(kind, value, found.start(found.lastgroup or 0))
 
     def take(self, *kinds: str) -> _Token | None:
-        """The next token, where it is of one of these kinds, or is one of these words or signs."""
+        """Consume the next token if it is of one of these kinds, or is one of these keywords or signs;
+        else None."""
         token = self.token
         named = token.kind in ("sign", "keyword") and token.value in kinds
         if not named and token.kind not in kinds:
@@ -319,14 +325,15 @@ def _compared(column: str, sign: str, value: str | Number) -> Test:
 
 
 def parse(text: str, columns: Iterable[str] | None = None) -> Condition:
-    """Read a condition.
+    """Parse a condition.
 
     Args:
         text: such as `style = 'Realism' and year >= 1870`; see the top of this file.
-        columns: the known columns; None: any, spelled as in the rows.
+        columns: names of the known columns; None: any column, spelled as in the rows.
 
     Raises:
-        ImpastoError: it cannot be read, and where; or there is no such column.
+        ImpastoError: the condition cannot be parsed (the message says where), or names an unknown
+            column.
     """
     return _Parser(text, columns).condition()
 
@@ -345,13 +352,13 @@ def row_of(entry: Entry, fields: Sequence[str]) -> dict[str, str]:
 
 
 def columns_of(listing: Listing) -> list[str]:
-    """The columns that are not blank for every picture."""
+    """The columns that a condition can use."""
     described = {name for entry in listing.entries for name in entry.about}
     return [PATH, *listing.fields, *sorted(described - {PATH, *listing.fields})]
 
 
 def select(listing: Listing, numbers: Sequence[int]) -> Listing:
-    """The listing with these entries only; their numbers must rise."""
+    """The listing with only the entries of these numbers, which must rise."""
     contents = listing.contents
     return replace(
         listing,
@@ -363,8 +370,12 @@ def select(listing: Listing, numbers: Sequence[int]) -> Listing:
 
 
 def where(listing: Listing, text: str) -> Listing:
-    """The listing of the pictures for which a condition is true, with a note of how many, and a
-    note on each text in it that no picture has.
+    """The listing with only the pictures for which a condition is true. It gets a note on their number,
+    and one on each text in the condition that no picture has.
+
+    Args:
+        listing: of the source.
+        text: the condition.
 
     Raises:
         ImpastoError: the condition cannot be parsed, names an unknown column, or is true of no

@@ -1,7 +1,7 @@
-"""Archives that are read where they lie: one file a kind, so that a new kind touches no other file.
+"""Archives, which are read without unpacking. Each kind is a file, so a new one changes no other file.
 
-An archive is a module with:
-- `SUFFIXES: tuple[str, ...]`, the usual endings of its files' names;
+A kind of archive is a module with:
+- `SUFFIXES: tuple[str, ...]`, the usual suffixes of its files;
 - `claims(path: Place) -> bool`, whether this file is one, by its name or its first bytes;
 - `open_archive(path: Place, names_encoding: str | None = None) -> Tree`, its files as a tree;
   `names_encoding` is the encoding of file names that do not declare one.
@@ -26,11 +26,11 @@ from impasto.sources.remote.path import Place
 from impasto.sources.trees import File, Tree, UnusableError, is_litter, readable, system_error
 
 MOST_BYTES = 2**30
-"""A file in an archive that is larger than this, uncompressed, is left out: it may be a
-decompression bomb."""
+"""Files in an archive of more bytes, uncompressed, are left out, because they may be decompression
+bombs."""
 
-# Folders of these names do not count as plain wrappers beside pictures; see `_wrapper`.
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+"""Suffixes of tables; see `_wrapper`."""
 
 
 class Member(NamedTuple):
@@ -41,16 +41,21 @@ class Member(NamedTuple):
     size: int
     """Uncompressed bytes, as the archive declares."""
     stamp: str
+    """See `File.stamp`."""
     where: Any
-    """What the archive needs to read it."""
+    """What `Archive._content` needs to read it."""
 
 
 class Archive(Tree):
-    """A tree in an archive. Subclasses define `_members()` and `_content()`.
+    """The tree of an archive's files. Subclasses define `_members()` and `_content()`.
 
-    Names are relative and without `..`. Hidden files and programs' own files are skipped as in a
-    folder, and an outermost folder that only wraps everything is removed from the names. Of two
-    files of one name the later counts, as after unpacking in order.
+    Names are relative and without `..`. Hidden files and the files of programs are skipped, as in a
+    folder. An outermost folder that only wraps everything is removed from the names. Of two files of one
+    name the later one counts, as after unpacking.
+
+    Args:
+        place: the archive.
+        names_encoding: the encoding of names that do not declare one; None: the archive's own rule.
     """
 
     _where: dict[str, Any]
@@ -61,19 +66,19 @@ class Archive(Tree):
 
     @abstractmethod
     def _members(self, left_out: list[tuple[str, str]]) -> Iterator[Member]:
-        """The archive's files. Entries that are no files or cannot be read go to `left_out`, with
-        the reason.
+        """The archive's files. Entries that are no files or cannot be read go to `left_out`, with their
+        reasons.
 
         Raises:
-            Exception: of any kind, where the archive is damaged.
+            Exception: of any kind, if the archive is damaged.
         """
 
     @abstractmethod
     def _content(self, where: Any) -> bytes:
-        """A file's bytes.
+        """The bytes of a file, by `Member.where`.
 
         Raises:
-            Exception: of any kind, where the archive is damaged.
+            Exception: of any kind, if the archive is damaged.
         """
 
     def _list(self) -> tuple[dict[str, File], list[tuple[str, str]]]:
@@ -95,7 +100,7 @@ class Archive(Tree):
         except Exception as error:
             if (unread := system_error(error)) is not None:
                 raise ImpastoError(f"cannot read {self.place}: {unread.strerror}") from error
-            # Damaged archives make the modules that read them raise almost anything.
+            # The modules that read archives raise almost anything on damaged ones.
             raise self.damaged(error) from error
         left_out = [(plain_name(name), reason) for name, reason in left_out]
         left_out = [(name, reason) for name, reason in left_out if name and not is_hidden(name)]
@@ -103,10 +108,10 @@ class Archive(Tree):
         return self._without_wrapper(files, left_out)
 
     def _decoded(self, name: bytes) -> str:
-        """A file's name in the encoding that the user gave.
+        """A file's name, decoded by the encoding that the user gave.
 
         Raises:
-            ImpastoError: the name cannot be decoded so.
+            ImpastoError: the name is not in this encoding.
         """
         assert self.names_encoding is not None
         try:
@@ -183,7 +188,12 @@ class Archive(Tree):
 
 
 def names_note(names: list[str], taken_for: str) -> str:
-    """The note on file names whose encoding was guessed."""
+    """A note on file names whose encoding was guessed.
+
+    Args:
+        names: the names.
+        taken_for: the encoding.
+    """
     return (
         f"{counted(len(names), 'file name')} beyond ASCII taken for {taken_for}, such as "
         f"{one_line(plain_name(names[0]))}; if that is wrong, name the right one, such as "
@@ -201,7 +211,7 @@ def _suffixes() -> tuple[str, ...]:
 
 
 def stem_of(name: str) -> str | None:
-    """The name of an archive without its suffix; None if the name is not an archive's."""
+    """The name of an archive without its suffix; None if the name has no archive's suffix."""
     for suffix in _suffixes():
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
@@ -214,7 +224,7 @@ def is_archive(name: str) -> bool:
 
 
 def first_bytes(path: Place, count: int) -> bytes:
-    """The first bytes of a file; empty for anything else (reading a pipe would block)."""
+    """The first bytes of a regular file; empty for anything else, because reading a pipe would block."""
     with suppress(OSError):
         if path.is_file():
             with path.open("rb") as file:
@@ -223,22 +233,22 @@ def first_bytes(path: Place, count: int) -> bytes:
 
 
 def plain_name(name: str) -> str:
-    """A name from an archive as a name in a tree, without `..` and a leading `/`."""
+    """A name from an archive in the form of a tree's names, without `..` and a leading `/`."""
     parts = [part for part in readable(name).split("/") if part not in ("", ".", "..")]
     return "/".join(parts)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file is passed over for its name or a folder's above it."""
+    """Whether a file is skipped because of its name or that of a folder above it."""
     *folders, last = name.split("/")
     return last.startswith(".") or any(map(is_litter, folders))
 
 
 def _wrapper(names: list[str]) -> str:
-    """The outermost folders, with their last `/`, that only wrap everything else.
+    """The outermost folders that only wrap everything else, with the last `/`.
 
-    A wrapper holds folders or tables, not pictures alone: `paintings-main/` is removed before
-    `Baroque/1.jpg`, `paintings/` is not before `1.jpg`.
+    A wrapper holds folders or tables, not only pictures: `paintings-main/` of
+    `paintings-main/Baroque/1.jpg` is one, `paintings/` of `paintings/1.jpg` is not.
     """
     wrapper = ""
     while True:

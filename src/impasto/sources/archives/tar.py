@@ -1,9 +1,8 @@
 """Tar archives, plain or compressed by gzip, bzip2 or xz, with the `tarfile` module.
 
-Files in a plain one are read where they lie. A compressed one can only be read from its beginning,
-so it is decompressed once, as a whole, into an unnamed temporary file: in memory up to 64 MB, above
-that in impasto's cache folder. That takes as much disk as the unpacked archive until the program
-ends.
+The files of a plain archive are read directly. A compressed archive can only be read from its beginning.
+So it is decompressed once, as a whole, into an unnamed temporary file: in memory up to 64 MB, above that
+in impasto's cache folder. Until the program ends, that takes as much disk space as the unpacked archive.
 """
 
 import bz2
@@ -29,7 +28,7 @@ SUFFIXES = (
 _BLOCK = 512
 _MAGIC_AT = 257  # "ustar", in the first block of most
 
-# By the first bytes: some browsers take the .gz off a name while downloading, but decompress nothing.
+# By the first bytes, because some browsers remove .gz from a name without decompressing the file.
 _COMPRESSED: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": lambda file: bz2.BZ2File(file),
@@ -38,12 +37,13 @@ _COMPRESSED: dict[bytes, Callable[[IO[bytes]], Any]] = {
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 _IN_MEMORY = 2**26
+"""Most bytes of a decompressed archive that are kept in memory."""
 _SUSPECT_BYTES = 2**30
 _SUSPECT_RATIO = 100
-"""An archive that exceeds both when it is decompressed is refused as a decompression bomb: pictures
-are compressed already, and even uncompressed drawings shrink less."""
+"""An archive that exceeds both when it is decompressed is refused as a decompression bomb. Pictures are
+compressed already, and even uncompressed drawings are compressed by a smaller factor."""
 _LONGEST_HEADER = 2**20
-"""Most bytes of an extended header; PAX sets no limit."""
+"""Most bytes of an extended header. PAX sets no limit."""
 
 
 def claims(path: Place) -> bool:
@@ -69,7 +69,11 @@ class Tar(Archive):
 
     @cached_property
     def _plain(self) -> IO[bytes]:
-        """The archive's bytes, decompressed."""
+        """The decompressed archive as an open file.
+
+        Raises:
+            ImpastoError: it is compressed by Zstandard, or see `_decompressed`.
+        """
         file = self.place.open("rb")
         first = file.read(6)
         file.seek(0)
@@ -86,14 +90,14 @@ class Tar(Archive):
         return file
 
     def _decompressed(self, stream: IO[bytes]) -> IO[bytes]:
-        """The decompressed archive, in a temporary file.
+        """Decompress the archive into a temporary file.
 
         Raises:
             ImpastoError: the disk is full, or the archive is likely a decompression bomb.
         """
         packed = self.place.stat().st_size
         folder = cache_folder()
-        with suppress(OSError):  # It may not be needed, and otherwise fails below.
+        with suppress(OSError):  # The folder may not be needed. If it is, writing fails below.
             folder.mkdir(parents=True, exist_ok=True)
         plain = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115
         total = 0
@@ -124,7 +128,7 @@ class Tar(Archive):
             before = -1
             guessed: list[str] = []
             while (member := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # It would keep all.
+                archive.members.clear()  # type: ignore[attr-defined]  # It would grow.
                 if member.offset <= before or member.size < 0:
                     raise tarfile.ReadError("a header leads backwards")
                 before = member.offset
@@ -141,7 +145,7 @@ class Tar(Archive):
             end = archive.offset
         if guessed:
             self.notes.append(names_note(guessed, "Windows-1252 or code page 437"))
-        # It stops without a word at anything that is no header.
+        # `tarfile` ends silently at anything that is no header.
         plain.seek(end)
         block = plain.read(_BLOCK)
         if block.strip(b"\0"):
@@ -151,9 +155,12 @@ class Tar(Archive):
             left_out.append((f"the end of {self.place.name}", reason))
 
     def _name(self, member: tarfile.TarInfo, guessed: list[str]) -> str:
-        """A file's name. PAX headers are UTF-8. Other names are in the encoding that the user gave,
-        else in UTF-8 where they are valid. Names that are not go to `guessed` too, each byte as
-        some letter, so that names stay distinct."""
+        """A file's name.
+
+        Names in PAX headers are UTF-8. Other names are in the encoding that the user gave, else in UTF-8
+        if they are valid. Names that are not are decoded as Windows-1252 or code page 437, so that
+        different names stay different, and added to `guessed`.
+        """
         given = member.name.encode("utf-8", "surrogateescape")
         if given.isascii() or "path" in member.pax_headers:
             return member.name

@@ -1,15 +1,14 @@
-"""Zip archives, with the `zipfile` module: what is stored or deflated, of any size (Zip64).
+"""Zip archives, with the `zipfile` module: stored and deflated files, of any size (Zip64).
 
-PKWARE's APPNOTE.TXT describes the format. Its directory keeps the CRC-32 of every file. So a file
-counts as changed exactly when its size or CRC-32 changes, and a damaged file is noticed when it is
-read, without harm to the others.
+PKWARE's APPNOTE.TXT describes the format. The directory has the CRC-32 of every file. So a file counts
+as changed if its size or CRC-32 changes. Reading a damaged file is an error, and does not affect others.
 
-bzip2 and LZMA are refused: the module cannot read them piece by piece (4 KB of bzip2 may become 4
-GB at once), and hardly any zip has them.
+bzip2 and LZMA are refused. The module cannot read them in pieces (4 KB of bzip2 may become 4 GB at
+once), and hardly any zip uses them.
 
-A name is decoded as UTF-8 where its flag says so or Info-ZIP's Unicode Path field (0x7075) fits it;
-else in the user's encoding; else as UTF-8 if it is valid (macOS sets no flag); else as code page
-437, the format's default, with a note, because Windows uses its own code page.
+A name is decoded as UTF-8 if its flag says so or Info-ZIP's Unicode Path field (0x7075) matches it; else
+by the user's encoding; else as UTF-8 if it is valid (macOS sets no flag); else as code page 437, the
+format's default, with a note, because Windows uses other code pages.
 """
 
 import stat
@@ -83,11 +82,11 @@ class _Zip(Archive):
             self.notes.append(names_note(guessed, "code page 437"))
 
     def _name(self, info: zipfile.ZipInfo, guessed: list[str]) -> str:
-        """A file's name, with `/` between its parts, whatever wrote it; one read as code page 437
-        by default goes to `guessed` too."""
+        """A file's name, with `/` between its parts on every system. A name that is decoded as code page
+        437 by default is added to `guessed`."""
         name = info.filename
         if not info.flag_bits & _UTF_8 and not info.orig_filename.isascii():
-            # The module has read it as code page 437, from which its bytes come back.
+            # The module has decoded it as code page 437; encoding gives the bytes back.
             given = info.orig_filename.encode("cp437").partition(b"\0")[0]
             unicode_name = _unicode_path(info.extra, given)
             if unicode_name is not None:
@@ -105,15 +104,21 @@ class _Zip(Archive):
     def _content(self, where: zipfile.ZipInfo) -> bytes:
         assert self._opened is not None  # Only what is listed is read.
         with self._opened.open(where) as file:
-            # Not read(), which would decompress everything, whatever size the directory declares.
+            # Not read() without a size, which would decompress more than the directory declares.
             content = file.read(where.file_size)
-            file.read(1)  # At the end, it checks the CRC-32.
+            file.read(1)  # At the end of the file, this checks the CRC-32.
             return content
 
 
 def _unicode_path(extra: bytes, given: bytes) -> str | None:
-    """The name in Info-ZIP's Unicode Path field: version 1, CRC-32 of the plain name, the name in
-    UTF-8. None where there is no such field or the CRC-32 does not match."""
+    """The name in Info-ZIP's Unicode Path field; None if there is no such field or it does not match.
+
+    The field is: version 1, the CRC-32 of the plain name, the name in UTF-8.
+
+    Args:
+        extra: the extra fields of a file's entry.
+        given: the plain name.
+    """
     at = 0
     while at + 4 <= len(extra):
         kind, size = struct.unpack_from("<HH", extra, at)

@@ -1,4 +1,4 @@
-"""Parse addresses of sources."""
+"""Parse the addresses of sources."""
 
 import re
 from os import PathLike
@@ -11,13 +11,18 @@ from impasto.sources.remote.store import cleaned
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _SAME = {"s3a": "s3", "gcs": "gs"}
+"""By other name of a scheme: its usual name."""
 
 
 def place_at(source: str | PathLike[str]) -> Place:
     """The place of a source: a path on disk, or a `RemotePath`.
 
+    Args:
+        source: a path or an address. A `Path` is never an address.
+
     Raises:
-        ImpastoError: the address cannot be used.
+        ImpastoError: the address is invalid or has credentials, its scheme is unknown, or a package is
+            not installed.
     """
     found = _SCHEME.match(source) if isinstance(source, str) else None
     if found is None:
@@ -46,6 +51,11 @@ def place_at(source: str | PathLike[str]) -> Place:
 
 
 def _on_the_web(address: str) -> RemotePath:
+    """The place at an address of a web server.
+
+    Raises:
+        ImpastoError: the address has no valid host or port.
+    """
     from impasto.sources.remote.http import HttpStore
 
     try:

@@ -1,5 +1,4 @@
-"""Parts of HTTP that `http.py` and the room `fetching/` share: the environment's proxies, and
-`Retry-After`."""
+"""What `http.py` and the room `fetching/` share: the environment's proxies, and `Retry-After`."""
 
 import urllib.request
 from typing import Any
@@ -11,11 +10,11 @@ from urllib3 import Retry, exceptions
 from impasto.errors import ImpastoError
 
 _FAR = 10**9
-"""Most seconds of a `Retry-After`; urllib3's own limit is six hours."""
+"""Most seconds of a `Retry-After`. urllib3's own limit is six hours."""
 
 
 def proxy_for(url: str) -> str:
-    """The environment's proxy for an address; empty if none."""
+    """The environment's proxy for an address; empty if there is none."""
     parts = urlsplit(url)
     proxies = urllib.request.getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
@@ -25,7 +24,11 @@ def proxy_for(url: str) -> str:
 
 
 def connections(proxy: str, **options: Any) -> urllib3.PoolManager:
-    """A connection pool manager with these options, through a proxy or none.
+    """A pool of HTTP connections.
+
+    Args:
+        proxy: the proxy's address; empty: none.
+        options: of urllib3's `PoolManager`.
 
     Raises:
         ImpastoError: the proxy's kind is not supported.
@@ -46,7 +49,8 @@ def connections(proxy: str, **options: Any) -> urllib3.PoolManager:
 
 
 def retry_after(header: str | None) -> float | None:
-    """Seconds to wait by a `Retry-After` header (seconds or a date); None if it is neither."""
+    """The seconds to wait by a `Retry-After` header, which has seconds or a date; None if it is
+    neither."""
     if header is None:
         return None
     try:

@@ -21,7 +21,7 @@ from impasto.sources.remote.store import (
 )
 
 _PACKAGES = {"s3": "'impasto[remote]'", "hf": "'impasto[hub]'", "gs": "gcsfs"}
-"""What pip is to install for a scheme."""
+"""By scheme: the package for pip to install."""
 LOGIN = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, of someone who may list "
     "and read it",
@@ -30,17 +30,23 @@ LOGIN = {
 }
 """By scheme: the advice if access is refused."""
 SCHEMES = (*LOGIN, "memory")
+"""The schemes that can be read by fsspec."""
 _OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": SILENCE / 2, "read_timeout": SILENCE}},
 }
 _MARKS = ("ETag", "etag", "lfs", "blob_id", "xet_hash", "md5Hash")
-"""Keys of file systems for a value that changes with a file's content; or else ..."""
+"""Keys in a file's description for a value that changes with its content, ..."""
 _TIMES = ("LastModified", "mtime", "updated", "created", "last_modified")
-"""... its modification time."""
+"""... and, if there is none, for its modification time."""
 
 
 class FilesystemStore(Store):
-    """A file system of fsspec."""
+    """The store of a file system of fsspec.
+
+    Args:
+        scheme: one of `SCHEMES`.
+        path: the rest of the address.
+    """
 
     def __init__(self, scheme: str, path: str) -> None:
         super().__init__(f"{scheme}://")
@@ -49,10 +55,20 @@ class FilesystemStore(Store):
         self.login = LOGIN.get(scheme, "")
         self._fs = _filesystem(scheme)
         self.key = self._fs._strip_protocol(f"{scheme}://{path}").strip("/")
-        """The key of the address."""
+        """The key that the address names."""
 
     def _call(self, name: str, key: str, seconds: float | None = None, **options: Any) -> Any:
-        """Call a method of the file system; errors become a `RemoteError`."""
+        """Call a method of the file system.
+
+        Args:
+            name: of the method.
+            key: its first argument.
+            seconds: time limit; None: none.
+            options: its further arguments.
+
+        Raises:
+            RemoteError: the method failed.
+        """
         from fsspec.asyn import sync
 
         fs = self._fs
@@ -76,6 +92,7 @@ class FilesystemStore(Store):
         return self._info_of(found)
 
     def _info_of(self, found: dict[str, Any]) -> Info:
+        """The size and the stamp in a file system's description of a file or folder."""
         if found["type"] != "file":
             return Info(0, "", is_folder=True)
         size = found.get("size")
@@ -100,7 +117,7 @@ class FilesystemStore(Store):
         return [each["name"].rpartition("/")[2] for each in found if each["type"] == "file"]
 
     def _files(self, key: str, tell: Callable[[int], None]) -> Iterator[tuple[str, Info]]:
-        # Some file systems rewrite the folder's name: the hub's adds the revision.
+        # Some file systems change the folder's name: the hub's adds the revision.
         top = self.retry(lambda: self._call("info", key))["name"].strip("/")
         found = self.retry(lambda: self._call("find", key, detail=True))
         tell(len(found))
@@ -111,10 +128,10 @@ class FilesystemStore(Store):
 
 
 def _filesystem(scheme: str, **options: Any) -> Any:
-    """A file system that shares no listings with any other.
+    """A new file system, without cached listings.
 
     Raises:
-        ImpastoError: its package is not installed.
+        ImpastoError: its package is not installed, or it cannot be used.
     """
     import fsspec
 
@@ -122,7 +139,7 @@ def _filesystem(scheme: str, **options: Any) -> Any:
         fs = fsspec.filesystem(
             scheme, skip_instance_cache=True, **_OPTIONS.get(scheme, {}), **options
         )
-        fs.invalidate_cache()  # The hub's shares listings between instances.
+        fs.invalidate_cache()  # The hub's file system shares its cache between instances.
         return fs
     except ImportError as error:
         raise ImpastoError(
@@ -133,7 +150,7 @@ def _filesystem(scheme: str, **options: Any) -> Any:
 
 
 def _failure(error: BaseException) -> RemoteError:
-    """Convert an error of a file system or its packages."""
+    """The `RemoteError` for an error of a file system or its packages."""
     if isinstance(error, RemoteError):
         return error
     if (status := _status(error)) is not None:
@@ -150,7 +167,7 @@ def _failure(error: BaseException) -> RemoteError:
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status in an error or its cause."""
+    """The HTTP status in an error or its causes; None if there is none."""
     seen: BaseException | None = error
     while seen is not None:
         response = getattr(seen, "response", None)

@@ -17,13 +17,14 @@ from impasto.sources.trees import File, Folder, UnusableError
 _EVERY = 10.0
 """Seconds between messages on a long listing."""
 _ASK = 8
-"""After this many unreadable pictures in a row, the folder's availability is checked; ..."""
+"""After each this many consecutive failures, it is checked whether the folder is available."""
 _GIVE_UP = 32
-"""... and after this many, the work ends if there is no answer, or never was access."""
+"""After this many consecutive failures, the work ends if there is no answer, or if access was always
+refused."""
 
 
 class RemoteFolder(Folder):
-    """A folder at an address. Its pictures are read several at a time."""
+    """A folder at an address. Several of its pictures are read at the same time."""
 
     def __init__(self, place: RemotePath) -> None:
         super().__init__(place)
@@ -62,26 +63,30 @@ class RemoteFolder(Folder):
         return files, left_out
 
     def read(self, name: str) -> bytes:
-        # A file that the user names may be a hidden one, which no listing has.
+        # The user may name a hidden file, which is not listed.
         place = self._place(name) if name in self.files else self.place / name
         try:
             return place.store.read_or_end(place.key, size=self._size(name))
         except RemoteError as error:
-            if (
-                error.errno == errno.EACCES
-            ):  # Unlike a picture, a table must not be left out, or labels would be lost.
+            if error.errno == errno.EACCES:
+                # Unlike a picture, a table must not be left out, because labels would be lost.
                 place.store.mark_lost(place.key, error)
             raise UnusableError(f"unreadable for now: {error.strerror}") from error
 
     def _read(self, name: str) -> bytes:
-        """The bytes of a picture."""
+        """The bytes of a picture.
+
+        Raises:
+            RemoteError: it cannot be read.
+            UnusableError: it is too large.
+        """
         return self.place.store.read(self._place(name).key, size=self._size(name))
 
     def _size(self, name: str) -> int:
-        """A file's size; -1 if unknown.
+        """A file's size in bytes; -1 if it is unknown.
 
         Raises:
-            UnusableError: they are too many.
+            UnusableError: the file is too large.
         """
         size = self.files[name].size if name in self.files else 0
         if size > MOST_BYTES:
@@ -97,14 +102,13 @@ class RemoteFolder(Folder):
         return place
 
     def contents(self, names: Sequence[str]) -> Iterator[bytes | UnusableError]:
-        """As for any tree, with several requests at a time.
+        """The bytes of each file, or the reason why there are none, with several requests at a time.
 
         Raises:
-            ImpastoError: the place is no longer available, or access is refused.
+            ImpastoError: the folder is no longer available, or access is refused.
         """
-        failed: list[
-            UnusableError
-        ] = []  # Consecutive failures, held back until their cause is known.
+        # Consecutive failures, which are held back until their cause is known.
+        failed: list[UnusableError] = []
         some_read = False
         for future in read_ahead(self._read, names, lambda name: self.files[name].size):
             try:
@@ -124,10 +128,15 @@ class RemoteFolder(Folder):
         yield from failed
 
     def _check(self, failed: int, error: RemoteError, some_read: bool) -> None:
-        """Decide whether to go on after this many consecutive failures.
+        """Decide whether to go on after consecutive failures.
+
+        Args:
+            failed: their number.
+            error: the last one.
+            some_read: whether a file was read before.
 
         Raises:
-            ImpastoError: the work should end.
+            ImpastoError: the work ends.
         """
         store = self.place.store
         if failed % _ASK == 0:
@@ -145,7 +154,8 @@ class RemoteFolder(Folder):
 
 @contextlib.contextmanager
 def _telling(place: RemotePath) -> Iterator[Callable[[int], None]]:
-    """Report the progress of a listing; yields the function that takes the number of files."""
+    """Report the progress of a listing now and then. Yields a function that takes the number of
+    files."""
     ended, began, count = threading.Event(), time.monotonic(), 0
 
     def tell(number: int) -> None:

@@ -1,8 +1,7 @@
-"""Folders on web servers: files are found by the links of listings, described by HEAD and read by
-GET.
+"""Folders on web servers. Files are found by the links on pages, described by HEAD and read by GET.
 
-Any page will do as a listing (Apache's, nginx's, Python's http.server): links to paths below it are
-the folder's files or, with a final `/`, its folders.
+Any page can be the listing of a folder, such as those of Apache, nginx or Python's http.server: its
+links to paths below it are the folder's files or, with a final `/`, its folders.
 """
 
 import errno
@@ -31,15 +30,21 @@ from impasto.sources.remote.store import (
 from impasto.sources.trees import is_litter
 
 _LARGEST = 2**30
-"""Largest file that is read as a whole, in bytes."""
+"""Most bytes of a file that is read as a whole."""
 _LARGEST_PAGE = 2**26
+"""Most bytes of a page."""
 _DEEPEST = 32
 """Most levels of folders, because links on a server may form cycles."""
 _PIECE = 2**17
+"""Bytes that are read from a connection at once."""
 
 
 class HttpStore(Store):
-    """The files of one web server."""
+    """The store of a web server's files.
+
+    Args:
+        address: of a file or a folder on it.
+    """
 
     login = "if it is yours to read, put the user and the password before the host: https://USER:PASSWORD@HOST"
 
@@ -47,7 +52,7 @@ class HttpStore(Store):
         parts = urlsplit(address)
         super().__init__(f"{parts.scheme}://{_host(parts)}/")
         self.key = unquote(parts.path, errors="surrogateescape").strip("/")
-        """Of the address."""
+        """The key that the address names."""
         self._query = f"?{parts.query}" if parts.query else ""
         self._folders = {self.key} if parts.path.endswith("/") else {""}
         self._headers = {"User-Agent": f"impasto/{__version__}", "Accept-Encoding": "identity"}
@@ -75,7 +80,11 @@ class HttpStore(Store):
         )
 
     def _ask(self, method: str, url: str, **headers: str) -> urllib3.BaseHTTPResponse:
-        """A server's response whose body is not read yet."""
+        """Send a request; returns the response, whose body is not read yet.
+
+        Raises:
+            RemoteError: there is no connection, or the status is not 200 or 206.
+        """
         try:
             response = self._pool.request(
                 method, url, headers={**self._headers, **headers}, preload_content=False
@@ -95,7 +104,7 @@ class HttpStore(Store):
         except RemoteError as error:
             if error.errno == errno.ENOENT or error.again:
                 raise
-            # Some servers do not support HEAD, and addresses may be signed for GET only.
+            # Some servers do not support HEAD, and some addresses are signed for GET only.
             response = self._ask("GET", url, Range="bytes=0-0")
         response.close()
         final = urlsplit(urljoin(url, response.geturl() or url))
@@ -126,7 +135,7 @@ class HttpStore(Store):
         return [name for name in files if "/" not in name]
 
     def _page(self, key: str) -> tuple[list[str], list[str]]:
-        """The files and folders that a listing links to below it, by relative paths."""
+        """The files and the folders that a folder's page links to, by their paths from there."""
         self._folders.add(key)
         url = self._url(key)
         response = self._ask("GET", url)
@@ -144,7 +153,7 @@ class HttpStore(Store):
         for link in links.found:
             parts = urlsplit(urljoin(base.geturl(), link))
             path = unquote(parts.path, errors="surrogateescape")
-            # Links with a query re-sort the listing.
+            # Links with a query only sort the page in another way.
             if (
                 (parts.scheme, parts.netloc) == base[:2]
                 and path.startswith(top)
@@ -181,8 +190,8 @@ class HttpStore(Store):
             except RemoteError as error:
                 if error.again:
                     raise
-                info = Info(-1, "")  # Errors are reported when it is read.
-            # A folder whose link lacks the final slash is recognised only now.
+                info = Info(-1, "")  # Reading it will report the error.
+            # Only now is it known that a link without a final slash leads to a folder.
             if not info.is_folder:
                 yield path, info
             tell(number)
@@ -198,7 +207,7 @@ def _host(parts: SplitResult) -> str:
 
 
 class _Links(HTMLParser):
-    """The addresses that a page links to."""
+    """Collects the addresses that a page links to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,7 +219,16 @@ class _Links(HTMLParser):
 
 
 def _body(response: urllib3.BaseHTTPResponse, seconds: float, most: int) -> bytes:
-    """Read the body of a response; the connection returns to the pool if it is complete."""
+    """Read the body of a response. The connection can be used again if the body is complete.
+
+    Args:
+        response: not read yet.
+        seconds: time limit.
+        most: most bytes.
+
+    Raises:
+        RemoteError: the connection failed, the body is too long, or it took too long.
+    """
     pieces: list[bytes] = []
     count, until = 0, time.monotonic() + seconds
     try:
@@ -231,7 +249,7 @@ def _body(response: urllib3.BaseHTTPResponse, seconds: float, most: int) -> byte
 
 
 def _failure(error: exceptions.HTTPError) -> RemoteError:
-    """An error in words, because urllib3's own contain the whole address."""
+    """The `RemoteError` for an error of urllib3, whose own texts contain the whole address."""
     cause = getattr(error, "reason", None) or error
     if isinstance(cause, exceptions.NameResolutionError):
         return RemoteError("no server of that name is known", again=True)

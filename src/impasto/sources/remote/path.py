@@ -1,4 +1,4 @@
-"""A remote path with the methods that archives, parquet and NumPy files need."""
+"""A path at an address, with the methods of `Path` that archives, parquet and NumPy files need."""
 
 import errno
 import io
@@ -15,17 +15,17 @@ from impasto.errors import ImpastoError
 from impasto.sources.remote.store import Info, RemoteError, Store
 
 _BLOCK = 2**18
-"""Bytes of a block, ..."""
+"""Bytes of a block."""
 _MOST_AT_ONCE = 16
-"""... of which at most this many are requested at once in sequential reading, ..."""
+"""Most blocks of a request, in sequential reading."""
 _KEPT = 128
-"""... and this many are cached by an open file."""
+"""Most blocks that an open file caches."""
 
 
 @dataclass(frozen=True)
 class RemotePath:
-    """A file or a folder in a store, with the methods of `pathlib.Path` that readers use. Its text
-    is the address without credentials."""
+    """A file or a folder in a store, with the methods of `pathlib.Path` that readers use. As text it is
+    the address without credentials."""
 
     store: Store
     key: str
@@ -63,10 +63,10 @@ class RemotePath:
         return self
 
     def info(self) -> Info | None:
-        """Its size and stamp; None if it does not exist.
+        """The size and the stamp; None if there is no such file or folder.
 
         Raises:
-            ImpastoError: the store does not answer.
+            ImpastoError: access is refused, or there is no answer.
         """
         try:
             return self.store.info(self.key)
@@ -96,7 +96,7 @@ class RemotePath:
         return (info := self.info()) is not None and not info.is_folder
 
     def stat(self) -> os.stat_result:
-        """A stat result with only the size.
+        """A `stat` result in which only the size is set, in bytes.
 
         Raises:
             RemoteError: there is no such file, or no answer.
@@ -108,7 +108,7 @@ class RemotePath:
         """Open the file for reading, with seek.
 
         Raises:
-            RemoteError: there is no such file, or no answer.
+            RemoteError: there is no such file, no answer, or the size is unknown.
         """
         assert mode == "rb"
         size = self.store.info(self.key).size
@@ -120,7 +120,7 @@ class RemotePath:
         return self.store.read(self.key).decode(encoding, errors)
 
     def iterdir(self) -> Iterator["RemotePath"]:
-        """The files in the folder."""
+        """The files directly in the folder."""
         return (self / name for name in self.store.names(self.key))
 
 
@@ -129,7 +129,7 @@ Place = Path | RemotePath
 
 
 def refused(place: RemotePath, error: RemoteError) -> ImpastoError:
-    """The error for a place that cannot be read."""
+    """The error for users about a place that cannot be read."""
     reason = error.strerror
     if error.errno == errno.ENOENT:
         return ImpastoError(f"there is no {place} ({reason}); check the address")
@@ -141,9 +141,15 @@ def refused(place: RemotePath, error: RemoteError) -> ImpastoError:
 
 
 class _RemoteFile(io.RawIOBase):
-    """A file of a store, read in blocks with the last few cached.
+    """A file of a store, which is read in blocks. The last blocks are cached.
 
-    In sequential reading each request doubles the number of blocks; after a seek it is one.
+    In sequential reading, each request is for twice as many blocks as the one before. After a seek it is
+    for one block.
+
+    Args:
+        store: the store.
+        key: of the file.
+        size: of the file in bytes.
     """
 
     def __init__(self, store: Store, key: str, size: int) -> None:
@@ -153,6 +159,7 @@ class _RemoteFile(io.RawIOBase):
         self._next, self._run = -1, 1
 
     def _block(self, number: int) -> bytes:
+        """The bytes of a block."""
         if number not in self._blocks:
             self._run = min(2 * self._run, _MOST_AT_ONCE) if number == self._next else 1
             start = number * _BLOCK

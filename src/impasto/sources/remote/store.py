@@ -15,24 +15,24 @@ from impasto.formatting import one_line
 from impasto.messages import say
 
 PATIENCE = 120.0
-"""Seconds during which a read is retried; ..."""
+"""Seconds during which a failed read is retried."""
 FIRST_PATIENCE = 15.0
-"""... before the first successful read, when the address may be wrong."""
+"""The same before the first successful read, because the address may be wrong."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
-"""Seconds before the second try, doubled for each further one, and the maximum."""
+"""Seconds before the second try, which double for each further one; and their maximum."""
 SILENCE = 20.0
 """Seconds to wait for a connection, or for the next bytes."""
 SLOWEST = 50_000
-"""Bytes a second; slower responses, after `SILENCE`, are requested again."""
+"""Bytes a second. Slower responses are aborted and requested again; see `seconds_for`."""
 AT_ONCE = 16
-"""Simultaneous requests."""
+"""Most requests at the same time."""
 WAITING_BYTES = 2**27
-"""Most bytes read ahead, except for a single larger file."""
+"""Most bytes that are read ahead; a single larger file is allowed."""
 _EVERY = 30.0
 """Seconds between messages on retries."""
 
 PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""Status codes that may pass."""
+"""HTTP status codes after which a retry may help."""
 _WORDS = {
     401: "not allowed without credentials",
     403: "not allowed",
@@ -50,7 +50,7 @@ class RemoteError(OSError):
 
     Attributes:
         again: whether a retry may help.
-        after: seconds to wait before, by the server, or 0.
+        after: seconds that the server asks to wait before, or 0.
     """
 
     def __init__(
@@ -61,7 +61,12 @@ class RemoteError(OSError):
 
 
 def refusal(status: int, after: float = 0.0) -> RemoteError:
-    """The error for an HTTP status."""
+    """The error for an HTTP status.
+
+    Args:
+        status: from 400.
+        after: see `RemoteError`.
+    """
     word = _WORDS.get(status, "the server failed" if status >= 500 else "refused")
     numbers = {401: errno.EACCES, 403: errno.EACCES, 404: errno.ENOENT, 410: errno.ENOENT}
     number = numbers.get(status, errno.EIO)
@@ -69,13 +74,14 @@ def refusal(status: int, after: float = 0.0) -> RemoteError:
 
 
 def cleaned(text: str) -> str:
-    """A message on one line, without the user, the password and the query of any address in it."""
+    """A message on one line of at most 300 characters. The user, the password and the query are removed
+    from all addresses in it."""
     text = re.sub(r"(?<=://)[^\s/@]*@", "", one_line(text))
     return re.sub(r"\?[^\s'\")>]*=[^\s'\")>]*", "", text)[:300]
 
 
 def seconds_for(size: int) -> float:
-    """The time limit for this many bytes."""
+    """The time limit for reading this many bytes, in seconds."""
     return SILENCE + max(0, size) / SLOWEST
 
 
@@ -85,21 +91,21 @@ class Info(NamedTuple):
     size: int
     """Bytes; -1 if unknown."""
     stamp: str
-    """As `File.stamp`."""
+    """See `File.stamp`."""
     is_folder: bool = False
 
 
 class Store(ABC):
-    """A place with files by key: a path with `/` between its parts and none at its ends.
+    """Files by key. A key is a path with `/` between its parts and none at its ends.
 
     Subclasses define `_info`, `_read`, `_files` and `names`, which raise `RemoteError`.
 
     Attributes:
         root: the beginning of all addresses, such as `https://host/` or `s3://`.
-        name: its name in messages.
+        name: the store's name in messages.
         login: the advice if access is refused.
-        lost: why the work ends; nothing is read any more then.
-        weak_stamps: whether some files' stamps are their size alone.
+        lost: the error with which the work ends. Once it is set, nothing is read any more.
+        weak_stamps: whether the stamps of some files are only their sizes.
     """
 
     login = ""
@@ -133,16 +139,20 @@ class Store(ABC):
         """The names of the files directly in a folder."""
 
     def info(self, key: str) -> Info:
-        """The size and stamp of a file or folder, cached."""
+        """The size and stamp of a file or folder, cached.
+
+        Raises:
+            RemoteError: there is none, or it cannot be read.
+        """
         if key not in self._known:
             self._known[key] = self.retry(lambda: self._info(key))
         return self._known[key]
 
     def check_available(self, key: str) -> None:
-        """Check, without cache, whether a folder is available.
+        """Check that a folder is available, without the cache.
 
         Raises:
-            RemoteError: it cannot.
+            RemoteError: it is not.
         """
         self._forget()
         self._try(lambda: self._info(key), FIRST_PATIENCE)
@@ -153,8 +163,11 @@ class Store(ABC):
         Args:
             key: of the file.
             start: the first byte.
-            end: the one after the last; None: all of the file.
-            size: of the file, if it is known.
+            end: the byte after the last one; None: the whole file.
+            size: of the file in bytes; -1: unknown.
+
+        Raises:
+            RemoteError: the file cannot be read, or has another size.
         """
         expected = size if end is None else end - start
         content = self.retry(lambda: self._read(key, start, end))
@@ -168,9 +181,8 @@ class Store(ABC):
     def read_or_end(
         self, key: str, start: int = 0, end: int | None = None, size: int = -1
     ) -> bytes:
-        """As `read`, for data that several pictures depend on: a table, a block of an archive.
-
-        After a final failure the place is lost."""
+        """As `read`, for data on which several pictures depend, such as a table or a block of an
+        archive. If retries do not help, the store is marked as lost."""
         try:
             return self.read(key, start, end, size)
         except RemoteError as error:
@@ -179,37 +191,45 @@ class Store(ABC):
             raise
 
     def mark_lost(self, key: str, error: RemoteError) -> None:
-        """Mark the place as lost, because essential data cannot be read."""
+        """Mark the store as lost, because essential data cannot be read.
+
+        Args:
+            key: of the data.
+            error: why it cannot be read.
+        """
         self.lost = self.lost or ImpastoError(
             f"{self.address(key)} cannot be read ({error.strerror}), so the work ends here; what is "
             "done is kept: the same command goes on from there"
         )
 
     def check(self) -> None:
-        """Raise an error if the place is lost.
+        """Check that the store is not lost.
 
         Raises:
-            ImpastoError: it is.
+            ImpastoError: it is lost.
         """
         if self.lost is not None:
             raise self.lost
 
     def files(self, key: str, tell: Callable[[int], None]) -> Iterator[tuple[str, Info]]:
-        """All files below a folder, with their paths from there.
+        """All files below a folder, by their paths from there, with sizes and stamps.
 
         Args:
             key: of the folder.
-            tell: called with the number of files found.
+            tell: called with the number of files found so far.
+
+        Raises:
+            RemoteError: the folder cannot be listed.
         """
         for path, info in self._files(key, tell):
             self._known[f"{key}/{path}" if key else path] = info
             yield path, info
 
     def retry(self, attempt: Callable[[], Result]) -> Result:
-        """Retry until success, a permanent error, or the end of `PATIENCE`.
+        """Call `attempt` until it succeeds, fails permanently, or the time is over (`PATIENCE`).
 
         Raises:
-            RemoteError: the error of the last try.
+            RemoteError: the last try failed, or the store is lost.
         """
         if self.lost is not None:
             raise RemoteError("something else could not be read")
@@ -246,14 +266,14 @@ def read_ahead(
     items: Iterable[Item],
     weigh: Callable[[Item], int] = lambda _: 0,
 ) -> Iterator[Future[Result]]:
-    """The results of I/O-bound work, in order, with several calls in parallel.
+    """The results of calls for several items, in order, with at most `AT_ONCE` calls at the same time.
 
-    The threads are daemons, so that stopping does not wait for a stalled server.
+    The threads are daemons, so that the end of the program does not wait for a stalled server.
 
     Args:
-        work: done in threads.
-        items: its arguments.
-        weigh: gives the bytes of an item's result; together at most `WAITING_BYTES`.
+        work: called in threads with each item.
+        items: the items.
+        weigh: the bytes of an item's result. Waiting results have at most `WAITING_BYTES` together.
     """
     waiting: deque[tuple[Future[Result], int]] = deque()
     held = 0
@@ -270,6 +290,7 @@ def read_ahead(
 
 
 def _started(work: Callable[[Item], Result], item: Item) -> Future[Result]:
+    """Call `work` in a new thread."""
     future: Future[Result] = Future()
 
     def run() -> None:
