@@ -385,7 +385,7 @@ def test_a_source_of_which_one_part_is_left_is_divided(tmp_path: Path) -> None:
         options = PackOptions(resolution=16, where=f"path like '{part}/%'", heldout=0.25)
         report = pack(source, tmp_path / part, options)
         assert (report.source_count, report.heldout_source_count) == (count, round(count / 4))
-        assert any("choose after all" in note for note in report.notes)
+        assert any("choose the held-out ones" in note for note in report.notes)
     for duplicates, told in (("none", True), ("exact", False)):
         options = PackOptions(resolution=16, duplicates=duplicates)
         report = pack(source, tmp_path / duplicates, options)

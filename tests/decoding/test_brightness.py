@@ -434,8 +434,10 @@ def test_packing_says_what_was_guessed(tmp_path: Path) -> None:
     (source / "scan.png").write_bytes(png(rising(12), 16, 0))
     (source / "plain.png").write_bytes(picture())
     report = pack(source, tmp_path / "packed", PackOptions(resolution=16, workers=1))
-    note = "1 picture of 16 bits a sample packed as of fewer, since no sample is greater, such as "
-    assert [each for each in report.notes if each.startswith(note + "scan.png (12 bits)")]
+    note = (
+        "1 picture of 16 bits a sample packed as of fewer bits, because no sample is greater, such"
+    )
+    assert [each for each in report.notes if each.startswith(note + " as scan.png (12 bits)")]
     again = pack(source, tmp_path / "packed", PackOptions(resolution=16, workers=1))
     assert [each for each in again.notes if each.startswith(note)]
     assert again.known == 2

@@ -145,7 +145,7 @@ def test_folders_train_and_test_say_what_is_held_out(
         assert told == expected
         assert listing.notes[-1] == (
             f"held out is what the source itself has in {test}; --heldout and --seed have no effect "
-            f"(they do where {train} is packed alone)"
+            f"(they have if only {train} is packed)"
         )
     listing = read_source(tmp_path, ())
     assert listing.fields == ()
@@ -553,7 +553,7 @@ def test_a_column_split_says_what_is_held_out(tmp_path: Path) -> None:
     assert [entry.heldout for entry in listing.entries] == [False, True, False, False]
     assert listing.notes[:2] == [
         "held out is what the column 'split' says (Validation); --heldout and --seed have no effect",
-        "2 pictures of no split that is known by its name (fold 3), taken for training",
+        "2 pictures with no known name of a split (fold 3), used for training",
     ]
     write_table(tmp_path, "file,split\na.png,1\nb.png,2\n")
     assert {entry.heldout for entry in read_source(tmp_path, None).entries} == {None}

@@ -107,7 +107,7 @@ def test_one_note_says_what_was_taken_and_what_not(tmp_path: Path) -> None:
         "seg_train) or level 2 (seg_test, seg_train); --labels scene=1 takes level 1, "
         "NAME=LEVEL,NAME=LEVEL several",
         "held out is what the source itself has in seg_test; --heldout and --seed have no effect "
-        "(they do where seg_train is packed alone)",
+        "(they have if only seg_train is packed)",
     ]
 
 

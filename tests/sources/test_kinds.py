@@ -340,7 +340,7 @@ def test_names_with_something_after_the_suffix(tmp_path: Path) -> None:
         "e.mp4": "not a picture file by its name: .mp4",
         "f.jpg.mp4": "not a picture file by its name: .mp4",
     }
-    note = "4 files not looked into for their names: 2 .mp4, 1 .zzz, 1 .bin"
+    note = "4 files left out by suffix, unopened: 2 .mp4, 1 .zzz, 1 .bin"
     assert note in report.notes
 
 

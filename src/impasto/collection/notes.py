@@ -57,8 +57,8 @@ def change_notes(before: Mapping[str, str], plan: CollectionPlan) -> list[str]:
     if to_train or held_out:
         notes.append(
             f"{counted(len(held_out), 'picture')} for training before now held out, and "
-            f"{len(to_train)} the other way, as the share is of other pictures: scores of models "
-            "trained before are not to be trusted on these"
+            f"{len(to_train)} the other way, because the share is of other pictures: scores of models "
+            "that were trained before are not valid on these"
         )
     return notes
 
@@ -121,7 +121,7 @@ def _one_brightness(plan: CollectionPlan) -> list[str]:
     ]
     if not plain:
         return []
-    return [f"{counted(len(plain), 'picture')} of one brightness all over, such as {plain[0]}"]
+    return [f"{counted(len(plain), 'picture')} of a single brightness, such as {plain[0]}"]
 
 
 def _small_collection(plan: CollectionPlan, options: PackOptions) -> list[str]:
@@ -145,8 +145,8 @@ def _guessed_bits(plan: CollectionPlan) -> list[str]:
         return []
     name, bits = guessed[0]
     return [
-        f"{counted(len(guessed), 'picture')} of 16 bits a sample packed as of fewer, since no sample "
-        f"is greater, such as {name} ({bits} bits); PNG's sBIT would tell"
+        f"{counted(len(guessed), 'picture')} of 16 bits a sample packed as of fewer bits, because no "
+        f"sample is greater, such as {name} ({bits} bits); a PNG's sBIT chunk states the number"
     ]
 
 
@@ -172,4 +172,4 @@ def _by_name(plan: CollectionPlan) -> list[str]:
     kinds = [f"{count:,} {end}" for end, count in ends.most_common(_ENDS)]
     if len(ends) > _ENDS:
         kinds.append("others")
-    return [f"{counted(ends.total(), 'file')} not looked into for their names: {', '.join(kinds)}"]
+    return [f"{counted(ends.total(), 'file')} left out by suffix, unopened: {', '.join(kinds)}"]

@@ -146,12 +146,13 @@ def _notes(job: PackJob, gathered: _Gathered, plan: CollectionPlan) -> list[str]
     rows = gathered.rows
     if salvaged := [row for row in rows if row.piece.facts.salvaged[row.position]]:
         notes.append(
-            f"{counted(len(salvaged), 'picture')} cut short and taken all the same, such as "
+            f"{counted(len(salvaged), 'truncated picture')} packed with a grey part, such as "
             f"{salvaged[0].relative}"
         )
     if {entry.heldout for entry in gathered.entries} in ({True}, {False}):
         notes.append(
-            "what is left is of one part of the source only, so --heldout and --seed choose after all"
+            "all packed pictures are on one side of the source's split, so --heldout and --seed choose "
+            "the held-out ones"
         )
     if job.earlier is not None:
         notes += change_notes(_earlier_split(job.destination), plan)

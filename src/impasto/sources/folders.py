@@ -315,7 +315,7 @@ class Layout:
             return []
         kept = sorted(name for name, held in self.splits.items() if held)
         rest = sorted(set(self.splits).difference(kept))
-        alone = f" (they do where {listed(rest)} is packed alone)" if rest else ""
+        alone = f" (they have if only {listed(rest)} is packed)" if rest else ""
         strange = [name for name in kept if is_heldout(name) is None]
         if strange:
             return [

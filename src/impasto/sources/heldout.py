@@ -175,8 +175,7 @@ def _by_words(column: str, values: list[str]) -> tuple[list[bool | None] | None,
     if others := sum(count for value, count in counts.items() if meant[value] is None):
         which = f" ({listed(strange)})" if strange else ""
         notes.append(
-            f"{counted(others, 'picture')} of no split that is known by its name{which}, taken for "
-            "training"
+            f"{counted(others, 'picture')} with no known name of a split{which}, used for training"
         )
     return [meant[value] for value in values], notes
 
