@@ -79,6 +79,7 @@ def ship(
     """
     source = find_model(run)
     record = read_json(source.resolve().parent.parent / "run.json", "run")
+    started = record.get("started_from")
     model = Model.load(source)
     opponent = load_discriminator(source).state_dict()
     made_anew = folder.with_name(f"{folder.name}-anew")
@@ -87,6 +88,7 @@ def ship(
         made = {
             "made_by": made_by,
             "seed": record["config"]["training"]["seed"],
+            **({"started_from": started["model"]} if started else {}),
             "images_seen": model.record.images_seen,
             "weights_sha256": Model.load(temporary).record.weights_sha256,
             "machine": record["machine"],

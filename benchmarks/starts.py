@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("starts"))
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    models = named(chosen.model) or {name: str(folder) for name, folder in SHIPPED.items()}
+    models = named(chosen.model) or {name: str(SHIPPED[name]) for name in ("masters", "paintings")}
     places = named(chosen.data)
     places = places or {"drawings": str(drawings(chosen.out / "drawings")), "masters": "masters"}
     for place, data in places.items():

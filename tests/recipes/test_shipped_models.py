@@ -18,7 +18,7 @@ from impasto.sampling.model import (
     find_model,
     load_discriminator,
 )
-from impasto.sampling.shipped import SHIPPED
+from impasto.sampling.shipped import LARGER, SHIPPED
 from impasto.settings import change, parse_settings
 
 
@@ -31,7 +31,8 @@ def test_it_paints_and_says_where_it_comes_from(name: str) -> None:
     pictures = sampler.images(
         latents_of_seeds(seeds, model.latent), labels_of_seeds(seeds, model.record)
     )
-    assert pictures.shape == (8, 3, 64, 64)
+    side = 128 if name.endswith("-128") else 64
+    assert pictures.shape == (8, 3, side, side)
     # Pictures, not noise and not one and the same.
     assert torch.pdist(pictures.flatten(1)).min() > 5
     neighbours = (pictures[:, :, :, 1:] - pictures[:, :, :, :-1]).abs().mean()
@@ -67,18 +68,38 @@ def test_it_is_what_the_recipe_trains_now(name: str) -> None:
         assert made["training"][setting] == expected["training"][setting]
 
 
-@pytest.mark.parametrize(("name", "most"), [("masters", 8_000_000), ("paintings", 12_000_000)])
-def test_it_is_small(name: str, most: int) -> None:
-    assert sum(file.stat().st_size for file in SHIPPED[name].iterdir()) < most
+def test_they_are_small() -> None:
+    sizes = {
+        name: sum(file.stat().st_size for file in folder.iterdir())
+        for name, folder in SHIPPED.items()
+    }
+    assert sizes["masters"] < 8_000_000
+    assert sizes["paintings"] + sizes["paintings-128"] < 12 * 2**20
 
 
-def test_paintings_copies_no_more_than_chance_explains() -> None:
-    made = read_json(SHIPPED["paintings"] / "made.json", "record")
+@pytest.mark.parametrize("name", ["paintings", "paintings-128"])
+def test_paintings_copies_no_more_than_chance_explains(name: str) -> None:
+    made = read_json(SHIPPED[name] / "made.json", "record")
     assert made["scores"]["copied-lite0"] <= made["scores"]["copied-by-chance-at-most"]
-    record = Model.load(SHIPPED["paintings"]).record
+    record = Model.load(SHIPPED[name]).record
     assert [len(field.classes) for field in record.labels] == [26]
     assert len(record.collection.artists) > 20
     assert record.collection.count == 1_817
+
+
+def test_the_larger_version_learned_from_the_smaller_one() -> None:
+    for name, versions in LARGER.items():
+        before = Model.load(SHIPPED[name]).record
+        for version in versions:
+            record = Model.load(SHIPPED[version]).record
+            made = read_json(SHIPPED[version] / "made.json", "record")
+            assert made["started_from"] == name
+            assert record.resolution == 2 * before.resolution
+            assert (record.labels, record.collection.hash) == (
+                before.labels,
+                before.collection.hash,
+            )
+            name, before = version, record
 
 
 def test_the_command_line_paints_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from impasto.collection import Collection
 from impasto.errors import ImpastoError
 from impasto.evaluation import distance as evaluation_distance
 from impasto.features import load_network
+from impasto.registry import load_recipe
 from impasto.sampling.model import Model, ModelRecord, checkpoint_folders, export
 from impasto.sampling.shipped import SHIPPED
 from impasto.training import resume, starting, train
@@ -78,6 +79,35 @@ def test_the_nearest_model_is_taken_and_said(
     measured |= {"masters": 0.4, "paintings": 0.35}
     assert chosen_start(AUTO, None, labelled).model is None
     assert "from nothing; distance" in capsys.readouterr().out
+
+
+def test_a_larger_version_is_taken_where_it_is_not_too_large(
+    measured: dict[str, float],
+    labelled: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The one at twice the side; it is not measured, since the limit was found with the smaller one."""
+    version = tmp_path / "version"
+    shutil.copytree(SHIPPED["paintings"], version)
+    record = json.loads((version / "model.json").read_text())
+    (version / "model.json").write_text(json.dumps(record | {"resolution": 128}))
+    monkeypatch.setitem(SHIPPED, "paintings-128", version)
+    larger, same = Path("paintings-128"), Path("paintings")
+    assert chosen_start(AUTO, "flagship_128", labelled).model == larger
+    assert chosen_start(AUTO, "flagship_256", labelled).model == larger
+    assert chosen_start(AUTO, "flagship_64", labelled).model == same
+    assert chosen_start(AUTO, None, labelled).model == same
+    assert chosen_start(AUTO, None, labelled, settings={"resolution": "160x120"}).model == larger
+    assert chosen_start(AUTO, None, labelled, settings={"resolution": "wide"}).model == same
+    grown = load_recipe("flagship_256")()
+    assert chosen_start(AUTO, grown, labelled).model == larger
+    first = load_recipe("flagship_64")()
+    assert (
+        chosen_start(AUTO, grown.model_copy(update={"first_stage": first}), labelled).model == same
+    )
+    measured |= {"masters": 0.05}
+    assert chosen_start(AUTO, "flagship_128", labelled).model == Path("masters")
 
 
 def test_where_there_is_nothing_to_choose(

@@ -6,10 +6,17 @@ from impasto.errors import ImpastoError
 
 _PACKAGE = Path(__file__).parent.parent
 
-SHIPPED = {name: _PACKAGE / name / "model" for name in ("masters", "paintings")}
+SHIPPED = {
+    "masters": _PACKAGE / "masters" / "model",
+    "paintings": _PACKAGE / "paintings" / "model",
+    "paintings-128": _PACKAGE / "paintings" / "model-128",
+}
 """The folder of each. `masters` learned from the 21 paintings in this package
-(benchmarks/masters_model.py), `paintings` from a collection of paintings by style
-(benchmarks/paintings_model.py)."""
+(benchmarks/masters_model.py), `paintings` and then `paintings-128`, which has twice its side, from a
+collection of paintings by style (benchmarks/paintings_model.py)."""
+
+LARGER = {"paintings": ("paintings-128",)}
+"""The models that learned the pictures of another one at larger sizes, the smallest first."""
 
 
 def packaged_models() -> list[str]:

@@ -1,10 +1,12 @@
 """`--from auto`: start from the packaged model that is nearest to the collection, if it is near enough.
+If there is a larger version of that model, no larger than what is trained, it is taken instead.
 
 The distance is the KID of the collection's pictures to the model's, with features of EfficientNet-Lite0.
 Starting from a model saves time if its pictures are similar to the collection's, and costs time if they
 are not (benchmarks/starts.py).
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -19,11 +21,11 @@ from impasto.evaluation.distance import distance
 from impasto.formatting import quoted
 from impasto.messages import say
 from impasto.registry import load_recipe
-from impasto.resolution import Resolution, square_of, times
+from impasto.resolution import Resolution, parse_resolution, square_of, times
 from impasto.sampling.model import HUB, Model
 from impasto.sampling.records import ModelRecord
-from impasto.sampling.shipped import SHIPPED, packaged_models
-from impasto.training.choosing import FLAGSHIP, READ, USUAL_SIDE, at_side
+from impasto.sampling.shipped import LARGER, SHIPPED, packaged_models
+from impasto.training.choosing import FLAGSHIP, READ, USUAL_SIDE, at_side, choose_recipe
 from impasto.training.resolve import with_defaults
 from impasto.training.run_folder import read_run
 
@@ -92,7 +94,8 @@ def chosen_start(
     name = recipe.recipe if isinstance(recipe, RunConfig) else recipe
     if name is not None and not name.startswith(FLAGSHIP):
         return Start.announced(f"from nothing; the models of the package do not fit recipe {name}")
-    models = {name: Model.load(name) for name in packaged_models()}
+    larger = {name for names in LARGER.values() for name in names}
+    models = {name: Model.load(name) for name in packaged_models() if name not in larger}
     wanted = {**_changes_of(recipe), **(settings or {})}
     other = {name: _other_networks(model.record, wanted) for name, model in models.items()}
     if other and all(other.values()):
@@ -111,11 +114,37 @@ def chosen_start(
     found = ", ".join(f"{value:.3f} of {name}" for name, value in distances.items())
     if nearest is not None and distances[nearest] > NEAR:
         nearest = None
+    if nearest is not None:
+        nearest = _largest(nearest, _trained_side(recipe, data, settings or {}))
     return Start.announced(
         f"from {nearest or 'nothing'}; distance of this collection to the pictures (kid-lite0): "
         f"{found}; up to {NEAR} a start helps",
         nearest,
     )
+
+
+def _trained_side(
+    recipe: str | RunConfig | None, data: str | Path | Collection, settings: Mapping[str, Any]
+) -> int:
+    """The side of the pictures that a training makes; of its first stage, if it grows."""
+    if isinstance(recipe, RunConfig):
+        while recipe.first_stage is not None:
+            recipe = recipe.first_stage
+        return square_of(recipe.resolution)
+    wanted = settings.get("resolution")
+    resolution = load_recipe(choose_recipe(recipe, data, None, wanted))().resolution
+    with contextlib.suppress(ValueError):  # one that is no size is an error later
+        resolution = resolution if wanted is None else parse_resolution(wanted)
+    return square_of(resolution)
+
+
+def _largest(name: str, side: int) -> str:
+    """The largest version of a packaged model whose pictures have at most this side, else the model."""
+    for larger in LARGER.get(name, ()):
+        present = larger in packaged_models()
+        if present and square_of(ModelRecord.of(SHIPPED[larger]).resolution) <= side:
+            name = larger
+    return name
 
 
 def _start_of(run: Path) -> Path | None:
