@@ -485,6 +485,7 @@ def test_the_word_of_another_model_in_the_package(
 ) -> None:
     """While it is not in the package, one line; then its own name, and no collection of its own."""
     monkeypatch.setitem(SHIPPED, "paintings", tmp_path / "package" / "paintings" / "model")
+    monkeypatch.delitem(SHIPPED, "paintings-128")
     code, out, error = say("sample", "paintings", "--seeds", "0-3")
     lines = "impasto: no model paintings is in this installation of impasto; there is masters\n"
     assert (code, out, error) == (2, "", lines)
