@@ -20,8 +20,8 @@ CollectionArgument = Annotated[
     ),
 ]
 MODEL_HELP = (
-    "A run, a checkpoint, a model, 'masters' or 'paintings' (models in this package), or a model of the "
-    "Hugging Face hub as hf:OWNER/NAME[@REVISION]."
+    "A run, a checkpoint, a model, 'masters', 'paintings' or 'paintings-128' (models in this package), "
+    "or a model of the Hugging Face hub as hf:OWNER/NAME[@REVISION]."
 )
 ModelArgument = Annotated[
     Path,

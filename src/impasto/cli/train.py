@@ -50,10 +50,10 @@ def command(
             "--from",
             metavar="MODEL",
             help=(
-                "Start from the weights of a run or model, of 'masters' or 'paintings' (models in this "
-                "package) or of hf:OWNER/NAME, as far as they fit. Resolution and classes may "
-                "differ. 'auto': the model of this package whose pictures are nearest to the "
-                "collection's, if they are near enough; measured in some seconds."
+                "Start from the weights of a run or model, of 'masters', 'paintings' or "
+                "'paintings-128' (models in this package) or of hf:OWNER/NAME, as far as they fit. "
+                "Resolution and classes may differ. 'auto': the model of this package whose pictures "
+                "are nearest to the collection's, if they are near enough; measured in some seconds."
             ),
         ),
     ] = None,
