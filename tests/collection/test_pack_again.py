@@ -253,7 +253,7 @@ def test_machines_that_end_at_the_same_time(
     for module, moment in (
         (packing, "plan_collection"),
         (replacing, "write_collection"),
-        (replacing, "_take_place"),
+        (replacing, "_move_into_place"),
     ):
         packed = tmp_path / moment
         original = getattr(module, moment)
@@ -464,7 +464,7 @@ def test_what_has_become_of_earlier_pictures_is_told(tmp_path: Path) -> None:
         for note in report.notes
     )
     report = pack(source, tmp_path / "packed", PackOptions(resolution=16, heldout=0.5))
-    assert any(" the other way, as the share" in note for note in report.notes)
+    assert any(" the other way, because the share" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("name", ["labels.npy", "images-00000.npy", "duplicates.csv"])
