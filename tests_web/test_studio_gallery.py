@@ -8,6 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 import impasto
+from impasto.api.collections import pack
+from tests.helpers.pictures import paint
 from tests_web.studio import Visitor, visiting
 
 
@@ -142,6 +144,39 @@ def _keep(visitor: Visitor, seeds: list[int]) -> None:
         visitor.page.get_by_text(f"Kept as seed-{seed}").wait_for()
         visitor.page.keyboard.press("Escape")
         _closed(visitor.page)
+
+
+def test_the_nearest_training_picture(browser: Browser, tmp_path: Path) -> None:
+    """It is shown with its file and with how many real pictures are less near to one."""
+    folder = tmp_path / "studio"
+    paint(tmp_path / "pictures", 24)
+    pack(tmp_path / "pictures", folder / "collections" / "mine", resolution=32)
+    settings = {
+        "resolution": 32,
+        "training.batch": 8,
+        "training.images": 8,
+        "training.grid": 4,
+        "generator.width": 4,
+        "discriminator.width": 4,
+        "latent.dim": 16,
+    }
+    run = folder / "runs" / "00000-one"
+    impasto.train(
+        folder / "collections" / "mine", "r3gan_64", settings=settings, run=run, device="cpu"
+    )
+    with visiting(browser, folder, 390) as visitor:
+        page = visitor.page
+        page.goto(f"{page.url.split('#')[0]}#/gallery/runs/00000-one")
+        visitor.click("button", "Seed 0")
+        visitor.click("button", "Nearest training picture")
+        shown = page.locator("dialog figure")
+        shown.get_by_text(re.compile(r"nearer than \d+% of real pictures")).wait_for()
+        assert re.search(r"(cold|warm)/\d+\.png", shown.inner_text())
+        width = "image => image.decode().then(() => image.naturalWidth)"
+        assert shown.locator("img").evaluate(width) == 32
+        visitor.check_both()
+        page.keyboard.press("ArrowRight")
+        shown.wait_for(state="detached")
 
 
 def test_favourites_are_put_back_and_made_files_stay(browser: Browser, tmp_path: Path) -> None:

@@ -1112,6 +1112,9 @@ def test_the_closest_training_pictures(visitor: TestClient) -> None:
     for each in found["nearest"]:
         assert 0 <= each["picture"] < 30
         assert 0 < each["distance"] < 2
+        assert 0 <= each["nearer_than"] <= 1
+        with Image.open(io.BytesIO(base64.b64decode(each["image"]))) as image:
+            assert (image.format, image.size) == ("WEBP", (32, 32))
         rows = _get(visitor, "collections/labelled/pictures", start=each["picture"], count=1)[
             "rows"
         ]

@@ -75,6 +75,15 @@ export interface Point {
   edits?: Record<string, number>;
 }
 
+/** The training picture nearest to a painted one. */
+export interface Nearest {
+  /** The share of real pictures whose nearest one is farther; null where there are too few. */
+  nearer_than: number | null;
+  /** WebP in base64. */
+  image: string;
+  source: Record<string, string>;
+}
+
 export interface Favourite {
   name: string;
   point: PointRecord;

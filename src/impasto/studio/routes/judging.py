@@ -1,7 +1,9 @@
 """Judging: evaluations, reports, comparisons, the closest training pictures."""
 
+import base64
 from typing import Annotated
 
+import numpy as np
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
@@ -13,6 +15,7 @@ from impasto.studio.answers import gives
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.painting import How, Name, PointIn, painted
+from impasto.studio.pictures import encoded, thumbnail
 from impasto.studio.places import MissingError, confined, existing, inside
 from impasto.studio.scores import ScoreTable, score_table
 from impasto.studio.security import DOCUMENT_POLICY
@@ -54,7 +57,12 @@ class Nearest(BaseModel):
     picture: int
     """Its number in the collection."""
     distance: float
-    """Of their features (lite0)."""
+    """1 minus the cosine of their features (lite0)."""
+    nearer_than: float | None
+    """The share of real pictures whose nearest one, of another source, is farther. None: there are too
+    few source pictures to say."""
+    image: str
+    """The training picture, at most 256 pixels wide and high: WebP in base64."""
     source: dict[str, str]
     """The row of its source in `sources.csv`: path, title, artist, ..."""
 
@@ -153,7 +161,12 @@ def closest(studio: TheStudio, what: Closest) -> ClosestPictures:
     are computed once, which takes a while."""
     import torch
 
-    from impasto.evaluation.memorisation import RealPictures, nearest
+    from impasto.evaluation.memorisation import (
+        FEWEST_SOURCES,
+        RealPictures,
+        nearest,
+        reference_of,
+    )
     from impasto.evaluation.reference import collection_features
     from impasto.features import load_network
     from impasto.training.run_folder import find_collection
@@ -177,11 +190,26 @@ def closest(studio: TheStudio, what: Closest) -> ClosestPictures:
     )
     training = RealPictures(real.sample.features, real.rows, real.sources)
     found = nearest(features, training)
+    # Training pictures among each other: the held-out ones may be few, and have no features yet.
+    reals = reference_of(training, training.some(np.empty(0, np.int64)))
+    enough = reals.source_count >= FEWEST_SOURCES
+    nearer_than = reals.farther(found.distance)
     table = collection.source_table()
     return ClosestPictures(
         collection=collection.title,
         nearest=[
-            Nearest(picture=int(row), distance=float(distance), source=table[source])
-            for row, distance, source in zip(found.row, found.distance, found.source, strict=True)
+            Nearest(
+                picture=int(row),
+                distance=float(found.distance[place]),
+                nearer_than=float(nearer_than[place]) if enough else None,
+                image=_in_base64(collection.images(np.array([row]))[0]),
+                source=table[found.source[place]],
+            )
+            for place, row in enumerate(found.row)
         ],
     )
+
+
+def _in_base64(picture: np.ndarray) -> str:
+    """A picture [H, W, 3] as WebP of at most 256 pixels a side, in base64."""
+    return base64.b64encode(encoded(thumbnail(picture, 256), "webp")).decode("ascii")
